@@ -1,0 +1,320 @@
+package retry
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"nimsidecar/internal/hint"
+)
+
+var now = time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
+
+// first is the first attempt of a request with ten minutes left, whose outcome has class c.
+func first(c hint.Class) Input {
+	return Input{
+		Outcome: hint.Outcome{Class: c}, Attempts: 1, SameClass: 1, Now: now, Deadline: now.Add(10 * time.Minute), Written: true, Random: 0.5,
+	}
+}
+
+// in returns the decision to repeat after d.
+func in(d time.Duration) Decision { return Decision{Action: Again, At: now.Add(d)} }
+
+func TestEveryClassHasItsRule(t *testing.T) {
+	t.Parallel()
+	atOnce, pass := Decision{Action: Again}, Decision{Action: Pass}
+	want := map[hint.Class]Decision{
+		hint.OK:              pass,
+		hint.Quota:           atOnce, // as soon as the ledgers allow
+		hint.QueueFull:       in(750 * time.Millisecond),
+		hint.WorkerExhausted: in(750 * time.Millisecond),
+		hint.NoWorker:        in(750 * time.Millisecond),
+		hint.Degraded:        in(7500 * time.Millisecond),
+		hint.Inactive:        in(7500 * time.Millisecond),
+		hint.Offline:         pass,
+		hint.Gone:            pass,
+		hint.NotEntitled:     pass,
+		hint.UnknownModel:    pass,
+		hint.KeyDead:         pass,
+		hint.Forbidden:       pass,
+		hint.Credits:         pass,
+		hint.Transient:       in(375 * time.Millisecond),
+		hint.UpstreamError:   in(375 * time.Millisecond),
+		hint.ClientError:     pass,
+		hint.InProgress:      pass,
+		hint.Broken:          pass, // written, on a fresh connection: it may have run
+		hint.Cancelled:       pass,
+		hint.Class(250):      pass,
+	}
+	for c := range hint.Class(hint.ClassCount) {
+		if _, ok := want[c]; !ok {
+			t.Errorf("class %s is not in this test: add what should follow it", c)
+		}
+	}
+	for c, want := range want {
+		if got := Decide(first(c)); got != want {
+			t.Errorf("Decide(%s) = %+v; want %+v", c, got, want)
+		}
+	}
+}
+
+func TestBrokenAttemptsAreRepeatedOnlyWhereTheyCannotHaveRun(t *testing.T) {
+	t.Parallel()
+	atOnce, pass, soon := Decision{Action: Again}, Decision{Action: Pass}, in(125*time.Millisecond)
+	faults := []hint.Fault{
+		hint.FaultConnect, hint.FaultDNS, hint.FaultTLS, hint.FaultReset, hint.FaultNoResponse,
+		hint.FaultShortBody, hint.FaultHeadTimeout, hint.FaultIdle, hint.FaultProtocol,
+	}
+	for _, tt := range []struct {
+		written, reused bool
+		want            func(hint.Fault) Decision
+	}{
+		{true, false, func(hint.Fault) Decision { return pass }},
+		{true, true, func(f hint.Fault) Decision {
+			if f == hint.FaultNoResponse {
+				return atOnce
+			}
+			return pass
+		}},
+		{false, false, func(f hint.Fault) Decision {
+			if f == hint.FaultHeadTimeout {
+				return pass // ten minutes more would not help
+			}
+			return soon
+		}},
+		{false, true, func(hint.Fault) Decision { return atOnce }},
+	} {
+		for _, f := range faults {
+			input := first(hint.Broken)
+			input.Outcome.Fault, input.Written, input.Reused = f, tt.written, tt.reused
+			if got, want := Decide(input), tt.want(f); got != want {
+				t.Errorf("Decide(%s, written %v, reused %v) = %+v; want %+v", f, tt.written, tt.reused, got, want)
+			}
+		}
+	}
+}
+
+func TestRepetitionsOfAClassAreBounded(t *testing.T) {
+	t.Parallel()
+	for c, most := range map[hint.Class]int{
+		hint.Quota: 100, hint.WorkerExhausted: 30, hint.QueueFull: 30, hint.NoWorker: 30, hint.Degraded: 30, hint.Inactive: 5,
+		hint.Transient: 1, hint.UpstreamError: 1, hint.KeyDead: 3, hint.Credits: 3, hint.NotEntitled: 3, hint.OK: 0, hint.ClientError: 0,
+	} {
+		again := 0
+		for attempts := 1; ; attempts++ {
+			input := first(c)
+			input.Attempts, input.SameClass, input.OtherKey, input.Deadline = attempts, attempts, true, time.Time{}
+			if Waits(c) {
+				input.Waits = attempts
+			}
+			got := Decide(input)
+			if got.Action != Again {
+				if want := GiveUp; most > 0 && got.Action != want {
+					t.Errorf("%s ends with action %d; want GiveUp, since it was worth repeating", c, got.Action)
+				}
+				break
+			}
+			again++
+		}
+		if again != most {
+			t.Errorf("%s is repeated %d times; want %d", c, again, most)
+		}
+	}
+}
+
+func TestBackOffDoublesToItsLimit(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		class   hint.Class
+		random  float64
+		seconds []float64 // by the number of the repetition
+	}{
+		{hint.WorkerExhausted, 0, []float64{0.5, 1, 2, 4, 8, 15, 15}},
+		{hint.WorkerExhausted, 0.5, []float64{0.75, 1.5, 3, 6, 12, 22.5, 22.5}},
+		{hint.Degraded, 0, []float64{5, 10, 15, 15}},
+		{hint.Degraded, 0.5, []float64{7.5, 15, 22.5, 22.5}},
+		{hint.Broken, 0.5, []float64{0.125, 0.25, 0.5}},
+		{hint.Broken, 0.75, []float64{0.1875, 0.375, 0.75}},
+	} {
+		for i, seconds := range tt.seconds {
+			input := first(tt.class)
+			input.Attempts, input.Waits, input.SameClass, input.Random = i+1, i, i+1, tt.random
+			if tt.class == hint.Broken {
+				input.Outcome.Fault, input.Written = hint.FaultConnect, false
+			}
+			if got, want := Decide(input), in(time.Duration(seconds*float64(time.Second))); got != want {
+				t.Errorf("%s, repetition %d, random %v: %+v; want %+v", tt.class, i+1, tt.random, got, want)
+			}
+		}
+	}
+}
+
+func TestRetryAfterIsHonouredWithinTheDeadline(t *testing.T) {
+	t.Parallel()
+	asked := func(c hint.Class, wait time.Duration) Decision {
+		input := first(c)
+		input.Outcome.RetryAfter, input.Outcome.Asked = wait, true
+		return Decide(input)
+	}
+	for _, c := range []hint.Class{hint.Transient, hint.WorkerExhausted, hint.Degraded} {
+		if got, want := asked(c, time.Minute), in(time.Minute); got != want {
+			t.Errorf("%s with Retry-After 60: %+v; want %+v", c, got, want)
+		}
+		if got := asked(c, 0); got.Action != Again || !got.At.After(now) {
+			t.Errorf("%s with Retry-After 0: %+v; want its own back-off", c, got)
+		}
+	}
+	for _, c := range []hint.Class{hint.Transient, hint.WorkerExhausted, hint.Quota} {
+		if got := asked(c, 10*time.Minute); got.Action != GiveUp {
+			t.Errorf("%s with Retry-After at the deadline: %+v; want GiveUp at once", c, got)
+		}
+	}
+	if got, want := asked(hint.Quota, time.Minute), (Decision{Action: Again}); got != want {
+		t.Errorf("quota with Retry-After 60: %+v; want %+v, since the ledgers pause", got, want)
+	}
+}
+
+func TestDeadKeysAreRepeatedWithAnotherKeyOnly(t *testing.T) {
+	t.Parallel()
+	for _, c := range []hint.Class{hint.KeyDead, hint.Credits, hint.NotEntitled} {
+		input := first(c)
+		input.OtherKey = true
+		if got, want := Decide(input), (Decision{Action: Again, OtherKey: true}); got != want {
+			t.Errorf("%s with another key: %+v; want %+v", c, got, want)
+		}
+	}
+}
+
+func TestNothingIsRepeatedAtOrAfterTheDeadline(t *testing.T) {
+	t.Parallel()
+	for c := range hint.Class(hint.ClassCount) {
+		for _, left := range []time.Duration{0, -time.Second, -time.Hour} {
+			input := first(c)
+			input.Deadline, input.OtherKey, input.Written, input.Reused = now.Add(left), true, false, true
+			if got := Decide(input); got.Action == Again {
+				t.Errorf("%s with %s left: %+v; want no repetition", c, left, got)
+			}
+		}
+	}
+	input := first(hint.Transient)
+	if input.Deadline = now.Add(375*time.Millisecond + 1); Decide(input) != in(375*time.Millisecond) {
+		t.Errorf("back-off that ends just before the deadline: %+v; want the repetition", Decide(input))
+	}
+	if input.Deadline = now.Add(375 * time.Millisecond); Decide(input).Action != GiveUp {
+		t.Errorf("back-off that ends at the deadline: %+v; want GiveUp", Decide(input))
+	}
+}
+
+func TestWaitsDoNotSpendTheAttemptsOfOtherClasses(t *testing.T) {
+	t.Parallel()
+	input := first(hint.Transient)
+	input.Attempts, input.Waits = 50, 49
+	if got := Decide(input); got.Action != Again {
+		t.Errorf("first transient failure after 49 waits: %+v; want a repetition", got)
+	}
+	input.Attempts, input.Waits = 50, 46
+	if got := Decide(input); got.Action != GiveUp {
+		t.Errorf("fourth attempt that did not wait: %+v; want GiveUp", got)
+	}
+}
+
+// sequence runs one request through outcomes drawn from r and returns how many attempts it took in all, and how many of those were
+// of classes that do not wait.
+func sequence(t *testing.T, r *rand.Rand, deadline time.Time) (attempts, strict int) {
+	t.Helper()
+	var counts [hint.ClassCount]int
+	at, waits := now, 0
+	for {
+		attempts++
+		input := Input{
+			Outcome: hint.Outcome{Class: hint.Class(r.IntN(hint.ClassCount))}, Attempts: attempts, Now: at, Deadline: deadline,
+			Written: r.IntN(2) == 0, Reused: r.IntN(2) == 0, OtherKey: r.IntN(2) == 0, Random: r.Float64(),
+		}
+		c := input.Outcome.Class
+		if c == hint.Broken {
+			input.Outcome.Fault = hint.FaultNoResponse
+		}
+		if r.IntN(3) == 0 {
+			input.Outcome.RetryAfter, input.Outcome.Asked = time.Duration(r.IntN(90))*time.Second, true
+		}
+		counts[c]++
+		input.SameClass = counts[c]
+		if Waits(c) {
+			waits++
+		} else {
+			strict++
+		}
+		input.Waits = waits
+		decision := Decide(input)
+		if decision.Action != Again {
+			return attempts, strict
+		}
+		if !decision.At.IsZero() {
+			if decision.At.Before(at) {
+				t.Fatalf("Decide(%+v).At lies in the past", input)
+			}
+			at = decision.At
+		}
+		if !deadline.IsZero() && !at.Before(deadline) {
+			t.Fatalf("Decide(%+v) = %+v; want nothing at or after the deadline", input, decision)
+		}
+	}
+}
+
+func TestEverySequenceOfOutcomesIsBounded(t *testing.T) {
+	t.Parallel()
+	r := rand.New(rand.NewPCG(1, 2))
+	longest := 0
+	for range 20_000 {
+		attempts, strict := sequence(t, r, time.Time{})
+		if strict > MaxAttempts {
+			t.Fatalf("%d attempts outside of waits; want at most %d", strict, MaxAttempts)
+		}
+		longest = max(longest, attempts)
+		sequence(t, r, now.Add(time.Duration(r.IntN(300))*time.Second))
+	}
+	if most := 100 + 4*30 + 5 + MaxAttempts; longest > most || longest < 5 {
+		t.Errorf("the longest sequence had %d attempts; want between 5 and %d", longest, most)
+	}
+}
+
+func TestRandomOutOfRangeKeepsTheBackOffInItsBounds(t *testing.T) {
+	t.Parallel()
+	for _, random := range []float64{-1, 2, 1e300} {
+		input := first(hint.WorkerExhausted)
+		input.Random = random
+		got := Decide(input).At.Sub(now)
+		if got < 500*time.Millisecond || got > time.Second {
+			t.Errorf("random %v: back-off %s; want it within [0.5s, 1s]", random, got)
+		}
+	}
+}
+
+func TestWaitsIsFalseBeyondTheTable(t *testing.T) {
+	t.Parallel()
+	if Waits(hint.Class(250)) || Waits(hint.OK) || !Waits(hint.Quota) {
+		t.Errorf("Waits(250, ok, quota) = %v, %v, %v; want false, false, true", Waits(250), Waits(hint.OK), Waits(hint.Quota))
+	}
+}
+
+// BenchmarkDecide is asked once an attempt. Budget: 50 ns, no allocation.
+func BenchmarkDecide(b *testing.B) {
+	input := first(hint.WorkerExhausted)
+	input.SameClass = 30
+	b.ReportAllocs()
+	for b.Loop() {
+		if Decide(input).Action != Again {
+			b.Fatal("not again")
+		}
+	}
+}
+
+func ExampleDecide() {
+	decision := Decide(Input{
+		Outcome:  hint.Outcome{Class: hint.Transient, Status: 503, RetryAfter: 2 * time.Second, Asked: true},
+		Attempts: 1, SameClass: 1, Now: now, Deadline: now.Add(time.Minute),
+	})
+	fmt.Println(decision.Action == Again, decision.At.Sub(now))
+	// Output: true 2s
+}
