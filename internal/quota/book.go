@@ -1,0 +1,192 @@
+package quota
+
+import (
+	"sync"
+	"time"
+
+	"nimsidecar/internal/hint"
+	"nimsidecar/internal/limit"
+)
+
+// Options configure a Book.
+type Options struct {
+	// Terms says what a scope must keep to; the scope of a whole account has an empty Model. It is a pure look-up, asked under
+	// the book's lock, once for each ledger that is made. Nil is no limit at all.
+	Terms func(limit.Scope) Terms
+
+	// MaxScopes bounds the ledgers, since clients choose the names of models. A lane needs two, its account's included. Zero
+	// is 10,000.
+	MaxScopes int
+}
+
+const defaultMaxScopes = 10_000
+
+// Book is all ledgers. It guarantees that of a scope with the rate N in P no window of P + margin ever holds more than N charges
+// that were not forced, and that an attempt which is not granted charges nothing.
+//
+// A ledger is made when its scope is first charged. When MaxScopes are there, those without a charge and without a pause are
+// dropped; a lane that then finds no place has to wait until one is free, so that no charge is ever forgotten.
+//
+// A hold that is never settled costs its slot: for good if it was not sent either, else until its charge has aged. It never
+// lets more through.
+//
+// Use New. All methods are safe for concurrent use and take a few hundred nanoseconds. Times should come from one clock; ones
+// that are a little out of order count as the latest.
+type Book struct {
+	terms     func(limit.Scope) Terms
+	maxScopes int
+
+	mu      sync.Mutex // guards the following, the ledgers and the holds
+	ledgers map[limit.Scope]*ledger
+	sweepAt time.Time // when looking for ledgers to drop is worth the time again
+}
+
+// New returns an empty book.
+func New(o Options) *Book {
+	if o.Terms == nil {
+		o.Terms = func(limit.Scope) Terms { return Terms{} }
+	}
+	if o.MaxScopes == 0 {
+		o.MaxScopes = defaultMaxScopes
+	}
+	return &Book{terms: o.Terms, maxScopes: o.MaxScopes, ledgers: map[limit.Scope]*ledger{}}
+}
+
+// Reserve takes a slot for an attempt in every window of the lane, which names a model, and of its account. Without room in any
+// one of them all stay untouched, the hold is nil, and the readiness says when to ask again. A forced claim is always granted; where
+// the book is full it is charged to ledgers that nobody else will see.
+func (b *Book) Reserve(now time.Time, lane limit.Scope, c Claim) (*Hold, Readiness) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	ledgers, known := b.find(lane)
+	kept := known || b.room(now, len(ledgers))
+	if !c.Forced {
+		if !kept {
+			return nil, Readiness{At: b.sweepAt}
+		}
+		if r, ready := ledgers.next(now); !ready {
+			return nil, r
+		}
+	}
+	if !known && kept {
+		for _, l := range ledgers {
+			b.ledgers[l.scope] = l
+		}
+	}
+	for _, l := range ledgers {
+		l.reserve(now)
+	}
+	return &Hold{ledgers: ledgers, reserved: now, epoch: ledgers.model().epoch, standing: ledgers.standing(now)}, Readiness{}
+}
+
+// Sent says that the request has been wholly written: from now on its charge ages. Only the first call for a hold counts, and
+// none after Settle.
+func (b *Book) Sent(now time.Time, h *Hold) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	h.sent(now)
+}
+
+// Observe says what the attempt came to. A refusal pauses the lane's model, a success ends a row of refusals, and nothing else
+// moves the pace; see the package comment. An answer of any kind also proves that the upstream has counted the request,
+// whether or not it was wholly written. Only the first call for a hold counts, and none after Settle.
+func (b *Book) Observe(now time.Time, h *Hold, o hint.Outcome) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if h.observed || h.stage == settled {
+		return
+	}
+	h.observed = true
+	if o.Status != 0 {
+		h.sent(now)
+		h.ledgers.model().recent.count(now, o.Refused())
+	}
+	switch model := h.ledgers.model(); {
+	case o.Refused():
+		h.ledgers.refused(now, h.epoch, o)
+	case o.Class == hint.OK && h.epoch == model.epoch: // it left after the last refusal
+		model.row = 0
+	}
+}
+
+// Settle ends a hold: the charge stays if anything was written, or is given back. A charge that was sent or answered stays in any
+// case. Only the first call for a hold counts.
+func (b *Book) Settle(now time.Time, h *Hold, u Use) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if u.Written {
+		h.sent(now)
+	}
+	if h.stage == open {
+		for _, l := range h.ledgers {
+			l.refund(h.reserved, now)
+		}
+	}
+	h.stage = settled
+}
+
+// find returns the two ledgers of a lane. known is false when one of them is new, and not in the book yet.
+func (b *Book) find(lane limit.Scope) (ledgers pair, known bool) {
+	known = true
+	for i, s := range [...]limit.Scope{lane, lane.AccountScope()} {
+		if ledgers[i] = b.ledgers[s]; ledgers[i] == nil {
+			ledgers[i], known = newLedger(s, b.terms(s)), false
+		}
+	}
+	return ledgers, known
+}
+
+// sweepEvery bounds the time spent on looking for idle ledgers while there are none: a sweep reads all of them.
+const sweepEvery = time.Second
+
+// room reports whether so many more ledgers have a place, dropping the idle ones if they have not.
+func (b *Book) room(now time.Time, more int) bool {
+	if len(b.ledgers)+more > b.maxScopes && !now.Before(b.sweepAt) {
+		b.sweepAt = now.Add(sweepEvery)
+		for s, l := range b.ledgers {
+			if l.idle(now) {
+				delete(b.ledgers, s)
+			}
+		}
+	}
+	return len(b.ledgers)+more <= b.maxScopes
+}
+
+// Hold is the ledgers' record of one attempt, from Reserve until Settle. It belongs to the book that made it.
+type Hold struct {
+	ledgers  pair
+	reserved time.Time
+	epoch    uint64 // of the model's ledger when the slot was reserved
+	standing Standing
+
+	// The following is guarded by the book's lock.
+
+	stage    stage
+	observed bool
+}
+
+// stage is how far an attempt has come.
+type stage uint8
+
+const (
+	open    stage = iota // reserved, perhaps on its way
+	sent                 // wholly written, or answered
+	settled              // over
+)
+
+// sent lets the charge age from now on, unless it does already.
+func (h *Hold) sent(now time.Time) {
+	if h.stage != open {
+		return
+	}
+	h.stage = sent
+	for _, l := range h.ledgers {
+		l.sent(now)
+	}
+}
+
+// Lane returns the lane that the slot was reserved for.
+func (h *Hold) Lane() limit.Scope { return h.ledgers.model().scope }
+
+// Standing returns what was left of the lane's tightest window right after the slot was taken.
+func (h *Hold) Standing() Standing { return h.standing }
