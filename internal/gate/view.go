@@ -1,0 +1,96 @@
+package gate
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"nimsidecar/internal/priority"
+)
+
+// Depth returns how many tickets of each class wait.
+func (g *Gate) Depth() [priority.Count]int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.room.Depth()
+}
+
+// Len returns how many tickets wait.
+func (g *Gate) Len() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.room.Len()
+}
+
+// Waiter is one who waits, as the dashboard shows it.
+type Waiter struct {
+	ID       string         // of its request
+	Class    priority.Class // how urgent it is
+	Agent    string         // who asks
+	Provider string         // of its preferred lane
+	Model    string         // of its preferred lane
+	Repeat   bool           // the client sends it again after a failure
+	Waited   time.Duration  // all waits together
+	Position int            // 1 is next in order; others may overtake it while its lanes have no slot
+	Estimate time.Duration  // until it may be granted, by the pace of the last minute; 0 = unknown
+
+	arrival uint64
+}
+
+// Waiting returns who waits, in order. It copies under the lock and sorts outside.
+func (g *Gate) Waiting() []Waiter {
+	now := time.Now()
+	waiters, outflow := g.waiters(now)
+	slices.SortFunc(waiters, func(a, b Waiter) int {
+		return cmp.Or(cmp.Compare(a.Class, b.Class), cmp.Compare(a.arrival, b.arrival))
+	})
+	for i := range waiters {
+		waiters[i].Position = i + 1
+		waiters[i].Estimate = outflow.time(now, i+1)
+	}
+	return waiters
+}
+
+// waiters returns who waits, in no order, and a copy of what is known of the pace.
+func (g *Gate) waiters(now time.Time) ([]Waiter, outflow) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	waiters := make([]Waiter, 0, g.room.Len())
+	for it := range g.room.All() {
+		t := it.Value
+		r := &t.request
+		waiters = append(waiters, Waiter{
+			ID: r.ID, Class: r.Class, Agent: r.Agent, Provider: r.Lanes[0].Provider, Model: r.Lanes[0].Model, Repeat: r.Repeat,
+			Waited: t.waited + now.Sub(t.since), arrival: t.arrival,
+		})
+	}
+	return waiters, g.outflow
+}
+
+// End refuses the waiting ticket of that id with Cancelled, and reports whether there was one. Of several it takes any.
+func (g *Gate) End(id string) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for it := range g.room.All() {
+		if it.Value.request.ID == id {
+			g.cancelLocked(it.Value)
+			return true
+		}
+	}
+	return false
+}
+
+// cancel ends a wait if it still goes on.
+func (g *Gate) cancel(t *Ticket) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if t.waiting.Load() {
+		g.cancelLocked(t)
+	}
+}
+
+func (g *Gate) cancelLocked(t *Ticket) {
+	now := time.Now()
+	g.refuseLocked(now, t, Cancelled)
+	g.changedLocked(now)
+}
