@@ -1,0 +1,66 @@
+package upstream
+
+import (
+	"cmp"
+	"net/http"
+	"strings"
+	"time"
+
+	"nimsidecar/internal/limit"
+	"nimsidecar/internal/secret"
+)
+
+// credentials are the request headers in which clients send a key, most usual first.
+var credentials = [...]string{"Authorization", "X-Api-Key", "Api-Key"}
+
+// Lanes returns where a request for the model may be sent, in order of preference; model "" is limit.NoModel. Accounts that the
+// provider has refused are left out, unless none is left: then all are there, so that the client gets the provider's own answer.
+// Where no key is configured the client's own credential is the account, named by its fingerprint. An unknown provider has none.
+func (t *Table) Lanes(provider, model string, client http.Header) []limit.Scope {
+	p := t.providers[provider]
+	if p == nil {
+		return nil
+	}
+	model = cmp.Or(model, limit.NoModel)
+	if len(p.accounts) == 0 {
+		return []limit.Scope{{Provider: p.name, Account: fingerprint(client), Model: model}}
+	}
+	now := time.Now()
+	lanes := make([]limit.Scope, 0, len(p.accounts))
+	for _, a := range p.accounts {
+		if a.usable(now, model) {
+			lanes = append(lanes, limit.Scope{Provider: p.name, Account: a.name, Model: model})
+		}
+	}
+	if len(lanes) > 0 {
+		return lanes
+	}
+	for _, a := range p.accounts {
+		lanes = append(lanes, limit.Scope{Provider: p.name, Account: a.name, Model: model})
+	}
+	return lanes
+}
+
+// Usable reports whether the lane's account has a key left that the provider has not refused for its model: whether it makes sense
+// to send there again after a refusal of a key. A client's own credential always is.
+func (t *Table) Usable(lane limit.Scope) bool {
+	p := t.providers[lane.Provider]
+	if p == nil || len(p.accounts) == 0 {
+		return p != nil
+	}
+	a := p.account(lane.Account)
+	return a != nil && a.usable(time.Now(), lane.Model)
+}
+
+// fingerprint names the account behind a client's credential. The same key in another header is the same account.
+func fingerprint(client http.Header) string {
+	for _, name := range credentials {
+		if value := client.Get(name); value != "" {
+			if scheme, token, ok := strings.Cut(value, " "); ok && strings.EqualFold(scheme, "Bearer") {
+				value = strings.TrimSpace(token)
+			}
+			return "client-" + secret.New(value).Fingerprint()
+		}
+	}
+	return "client-none"
+}
