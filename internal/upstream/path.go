@@ -13,13 +13,17 @@ type PathError struct {
 // Error returns Why.
 func (e *PathError) Error() string { return e.Why }
 
-// escapes are bytes that must not be hidden behind a percent sign: an upstream that decodes once more than we do, or treats them
-// as separators, would see another path than was checked.
-const escapes = "/\\.%"
+// escapes are bytes that must not be hidden behind a percent sign: an upstream that decodes once more than we do would see another
+// path than was checked. An escaped slash is let through, since SDKs write model ids with one so (/models/meta%2Fllama), and is
+// judged as the separator that some upstreams take it for.
+const escapes = "\\.%"
+
+// separators turns every way of writing a slash into one.
+var separators = strings.NewReplacer("%2F", "/", "%2f", "/")
 
 // CheckPath refuses a path, escaped and beginning with the slash after /v1, that an upstream might take for something outside of
-// /v1: dot segments, empty segments, backslashes, encoded slashes, dots, percent signs and control characters, broken escapes. The
-// error is a *PathError. A path that passes may be sent as it is.
+// /v1: dot segments, empty segments, backslashes, encoded backslashes, dots, percent signs and control characters, broken escapes.
+// The error is a *PathError. A path that passes may be sent as it is.
 func CheckPath(escaped string) error {
 	if !strings.HasPrefix(escaped, "/") {
 		return &PathError{"it must begin with a slash"}
@@ -36,7 +40,7 @@ func CheckPath(escaped string) error {
 			return &PathError{"it holds a character that must be escaped"}
 		}
 	}
-	rest := escaped[1:]
+	rest := separators.Replace(escaped[1:])
 	for rest != "" {
 		segment, after, more := strings.Cut(rest, "/")
 		name, _, _ := strings.Cut(segment, ";") // a path parameter is cut off by some servers
@@ -68,7 +72,7 @@ func checkEscape(s string) error {
 	case err != nil:
 		return &PathError{"it holds a broken escape"}
 	case strings.Contains(escapes, decoded):
-		return &PathError{"it hides a slash, backslash, dot or percent sign behind an escape"}
+		return &PathError{"it hides a backslash, dot or percent sign behind an escape"}
 	case decoded[0] < ' ' || decoded[0] == 0x7f:
 		return &PathError{"it holds an escaped control character"}
 	}

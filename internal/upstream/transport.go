@@ -23,6 +23,9 @@ const (
 	maxAge = 5 * time.Minute
 	// maxHead is the largest head of an answer; net/http's default is 10 MiB.
 	maxHead = 256 << 10
+	// readBuffer holds the head of an answer and a small body, or some events of a stream, at half the memory of the default: what is
+	// read in larger pieces goes past it.
+	readBuffer = 2 << 10
 	// pingAfter and pingTimeout find an HTTP/2 connection that has died without a word.
 	pingAfter   = 30 * time.Second
 	pingTimeout = 15 * time.Second
@@ -50,6 +53,7 @@ func newTransport(base *url.URL, d dialer) *http.Transport {
 		TLSHandshakeTimeout:    dialTimeout,
 		ForceAttemptHTTP2:      true,
 		HTTP2:                  &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTimeout},
+		ReadBufferSize:         readBuffer,
 		DisableCompression:     true, // compressed answers pass as they are, and none is asked for that the client did not
 		MaxIdleConnsPerHost:    maxIdle,
 		IdleConnTimeout:        idlePool,
