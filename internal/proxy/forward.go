@@ -1,0 +1,166 @@
+package proxy
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"time"
+
+	"nimsidecar/internal/gate"
+	"nimsidecar/internal/hint"
+	"nimsidecar/internal/limit"
+	"nimsidecar/internal/quota"
+	"nimsidecar/internal/retry"
+	"nimsidecar/internal/upstream"
+	"nimsidecar/internal/wire"
+)
+
+// ErrStopping is the cause with which a request's context must be cancelled when the sidecar stops and will not wait any longer:
+// it tells a stop from a client that left.
+var ErrStopping = fmt.Errorf("proxy: the sidecar is shutting down")
+
+// forward takes the admitted request to the upstream, as often as it takes, until x.answer is the one to pass on. It reports false
+// when there is none, and the request has been ended.
+func (x *exchange) forward() bool {
+	lanes := x.h.Upstream.Lanes(x.provider, x.model(), x.r.Header)
+	if x.free {
+		return x.forwardFree(lanes[0])
+	}
+	x.phase = phaseQueue
+	ticket := x.h.Gate.Enqueue(x.request(lanes))
+	for {
+		if x.grant = x.wait(ticket); x.grant == nil {
+			return false
+		}
+		decision := x.send(x.grant.Lane(), x.grant.Sent)
+		x.grant.Observe(x.outcome)
+		if decision.Action != retry.Again {
+			return x.answered(decision)
+		}
+		x.release()
+		x.h.Metrics.Retried(x.outcome.Class.String())
+		x.phase = phaseQueue
+		ticket.Requeue(decision.At)
+	}
+}
+
+// request is what the gate is told.
+func (x *exchange) request(lanes []limit.Scope) gate.Request {
+	return gate.Request{
+		ID: x.id, Class: x.class, Agent: x.agent, Lanes: lanes, Claim: quota.Claim{Requests: 1},
+		Deadline: x.deadline, Announced: x.announced, Repeat: x.repeat,
+	}
+}
+
+// forwardFree sends a request that costs no quota: at once, beside the queue, and again only where that needs no waiting.
+func (x *exchange) forwardFree(lane limit.Scope) bool {
+	for {
+		decision := x.send(lane, nil)
+		if decision.Action != retry.Again || !decision.At.IsZero() {
+			return x.answered(decision)
+		}
+		x.release()
+	}
+}
+
+// release ends the running attempt, if there is one: the upstream's connection is given back or closed, the time that it took is
+// booked, and the ledgers are told what was used. After a crash of ours in the middle of sending, all of it was.
+func (x *exchange) release() {
+	use := quota.Use{Written: true}
+	if x.answer != nil {
+		use.Written = x.answer.Written
+		x.answer.Close()
+		if x.answer.Status != 0 {
+			x.upstream = time.Since(x.sentAt)
+			x.h.Metrics.Answered(x.lane.Provider, x.upstream)
+		}
+		x.answer = nil
+	}
+	if x.grant != nil {
+		x.grant.Settle(use)
+		x.grant = nil
+	}
+}
+
+// send makes one attempt, whose answer is then x.answer and its outcome x.outcome, and decides what follows from it. sent is called
+// once the request is wholly written; it may be nil.
+func (x *exchange) send(lane limit.Scope, sent func()) retry.Decision {
+	x.phase = phaseUpstream
+	x.lane = lane
+	x.attempts++
+	x.sentAt = time.Now()
+	answer := x.h.Upstream.Attempt(x.r.Context(), lane, &upstream.Request{
+		Method: x.r.Method, Path: x.path, RawQuery: x.r.URL.RawQuery, Header: x.r.Header, Body: x.body,
+		Stream: x.peek.Stream, Sent: sent, Interim: x.interim,
+	})
+	x.answer = answer
+	x.begun = answer.Outcome.Class == hint.OK && answer.First(firstWait)
+	x.outcome = answer.Outcome
+	x.keyAlias = answer.KeyAlias
+	x.reqID = answer.Outcome.ReqID
+	x.countOutcome()
+	if x.bypass { // it has no place in the queue to go back to
+		return retry.Decision{Action: retry.Pass}
+	}
+	return retry.Decide(retry.Input{
+		Outcome: x.outcome, Attempts: x.attempts, Waits: x.waits, SameClass: int(x.outcomes[x.outcome.Class]),
+		Now: time.Now(), Deadline: x.deadline, Written: answer.Written, Reused: answer.Reused,
+		OtherKey: x.keyAlias != "" && x.h.Upstream.Usable(lane), Random: rand.Float64(),
+	})
+}
+
+// interim passes an upstream's 1xx answer on. It runs inside Attempt, so the handler is not writing.
+func (x *exchange) interim(status int, header http.Header) {
+	own := x.w.Header()
+	for name, values := range header {
+		own[name] = values
+	}
+	x.w.WriteHeader(status)
+	clear(own)
+}
+
+// answered reports whether the last attempt's answer is to be passed on; if not, it says why there is none.
+func (x *exchange) answered(decision retry.Decision) bool {
+	switch {
+	case x.outcome.Class == hint.Cancelled || x.r.Context().Err() != nil:
+		x.endedByContext()
+	case x.outcome.Class == hint.Broken:
+		x.fault = string(x.outcome.Fault)
+		x.refuse(unreachable(x.outcome.Fault, x.lane.Provider, x.attempts))
+	case x.outcome.Class == hint.Quota && decision.Action == retry.GiveUp:
+		x.refuse(&wire.Error{
+			Reason: wire.UpstreamRateLimited, RetryAfter: x.outcome.RetryAfter,
+			Message: fmt.Sprintf("provider %s refused this request %d times: its rate limit is spent (not nim-sidecar's)", x.lane.Provider, x.attempts),
+		})
+	case x.outcome.Class == hint.InProgress:
+		x.refuse(&wire.Error{Reason: wire.UpstreamTimeout, Message: fmt.Sprintf(
+			"provider %s went on working beyond its own poll time and gives no way to fetch the answer", x.lane.Provider)})
+	default:
+		return true
+	}
+	return false
+}
+
+// unreachable is the answer to an attempt that gave no complete HTTP answer.
+func unreachable(fault hint.Fault, provider string, attempts int) *wire.Error {
+	reason, what := wire.UpstreamUnreachable, "could not be reached or gave no usable answer"
+	if fault == hint.FaultHeadTimeout || fault == hint.FaultIdle {
+		reason, what = wire.UpstreamTimeout, "did not answer in the allowed time"
+	}
+	return &wire.Error{Reason: reason, Message: fmt.Sprintf("provider %s %s (%s, attempt %d)", provider, what, fault, attempts)}
+}
+
+// endedByContext tells a client that left from a sidecar that stops.
+func (x *exchange) endedByContext() {
+	if context.Cause(x.r.Context()) == ErrStopping {
+		x.refuse(draining())
+		return
+	}
+	x.gone()
+}
+
+// draining is the answer while the sidecar stops.
+func draining() *wire.Error {
+	return &wire.Error{Reason: wire.Draining, RetryAfter: time.Second, Message: "nim-sidecar is shutting down: send the request again"}
+}

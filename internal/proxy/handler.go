@@ -1,0 +1,119 @@
+package proxy
+
+import (
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"nimsidecar/internal/gate"
+	"nimsidecar/internal/guard"
+	"nimsidecar/internal/metrics"
+	"nimsidecar/internal/upstream"
+)
+
+// Options is what a Handler is built from. Guard, Gate and Upstream are required; the rest has usable zero values.
+type Options struct {
+	Guard    *guard.Guard
+	Gate     *gate.Gate
+	Upstream *upstream.Table
+
+	// MaxBody is the largest request body in bytes; 0 = 25 MB, what the hosted API takes.
+	MaxBody int64
+	// MaxBytes bounds all request bodies that are held at one time; 0 = 512 MB.
+	MaxBytes int64
+	// MaxWait is the longest time a request waits for its grants; 0 = 15 minutes.
+	MaxWait time.Duration
+	// Passthrough sends what finds the queue full without a slot, instead of refusing it.
+	Passthrough bool
+
+	// Metrics may be nil: then nothing is counted.
+	Metrics *metrics.Metrics
+	// Logger gets one line a finished request; nil discards it.
+	Logger *slog.Logger
+}
+
+// The defaults of Options.
+const (
+	DefaultMaxBody  = 25_000_000
+	DefaultMaxBytes = 512_000_000
+	DefaultMaxWait  = 15 * time.Minute
+)
+
+// Handler forwards /v1/... to the default provider and /{provider}/v1/... to a named one, paced and queued. It must be given only
+// such paths. It is safe for concurrent use; Shed is its only mutable setting.
+type Handler struct {
+	Options // immutable, defaults filled in
+
+	held    atomic.Int64 // bytes of request bodies that are held now
+	buffers buffers
+}
+
+// New returns a Handler.
+func New(o Options) *Handler {
+	if o.MaxBody <= 0 {
+		o.MaxBody = DefaultMaxBody
+	}
+	if o.MaxBytes <= 0 {
+		o.MaxBytes = DefaultMaxBytes
+	}
+	if o.MaxWait <= 0 {
+		o.MaxWait = DefaultMaxWait
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return &Handler{Options: o}
+}
+
+// Held returns how many bytes of request bodies are held now.
+func (h *Handler) Held() int64 { return h.held.Load() }
+
+// ServeHTTP carries one request through its whole life. It panics with http.ErrAbortHandler, as net/http asks, where the
+// connection must be cut because a truncated answer would look whole.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	x := &exchange{h: h, w: w, r: r, began: time.Now()}
+	defer x.end()
+	if refusal := x.admit(); refusal != nil {
+		x.refuse(refusal)
+		return
+	}
+	if x.forward() {
+		x.relay()
+	}
+}
+
+// buffers lends the memory that answers are copied through: small ones, since thousands of streams may be open at once, and large
+// ones for those that fill them.
+type buffers struct{ small, large sync.Pool }
+
+// The sizes of lent buffers.
+const (
+	smallBuffer = 2 << 10
+	largeBuffer = 32 << 10
+)
+
+// get returns a buffer of one of the two sizes.
+func (b *buffers) get(size int) *[]byte {
+	pool := b.pool(size)
+	if p, ok := pool.Get().(*[]byte); ok {
+		return p
+	}
+	p := make([]byte, size)
+	return &p
+}
+
+// put takes a buffer back.
+func (b *buffers) put(p *[]byte) { b.pool(len(*p)).Put(p) }
+
+func (b *buffers) pool(size int) *sync.Pool {
+	switch size {
+	case smallBuffer:
+		return &b.small
+	case largeBuffer:
+		return &b.large
+	}
+	panic(fmt.Sprintf("proxy: no buffers of %d bytes", size))
+}

@@ -1,0 +1,126 @@
+package proxy
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"strconv"
+
+	"nimsidecar/internal/hint"
+	"nimsidecar/internal/metrics"
+	"nimsidecar/internal/retry"
+	"nimsidecar/internal/wire"
+)
+
+// end closes the books of a request, whatever happened to it: memory, metrics, log. A panic of ours is one request's end, not the
+// process's.
+func (x *exchange) end() {
+	if p := recover(); p != nil && p != http.ErrAbortHandler {
+		x.crashed(p)
+	}
+	x.release()
+	x.letGo()
+	x.count()
+	x.log()
+	if x.cut {
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// crashed ends a request that a bug of ours broke. The stack holds functions and pointers, no contents.
+func (x *exchange) crashed(p any) {
+	x.h.Logger.Error("request crashed", "id", x.id, "panic", p, "stack", string(debug.Stack()))
+	x.fault = "panic"
+	if x.status == 0 {
+		x.status = http.StatusInternalServerError
+		x.w.WriteHeader(x.status)
+	}
+	x.cut = true
+}
+
+// countOutcome counts what the last attempt came to.
+func (x *exchange) countOutcome() {
+	o := x.outcome
+	x.outcomes[o.Class]++
+	if retry.Waits(o.Class) {
+		x.waits++
+	}
+	switch {
+	case o.Class == hint.Broken:
+		x.h.Metrics.UpstreamError(x.lane.Provider, string(o.Fault))
+	case o.Status >= http.StatusBadRequest:
+		x.h.Metrics.UpstreamError(x.lane.Provider, strconv.Itoa(o.Status))
+	}
+}
+
+// count counts the finished request: in exactly one status, or as one whose client left.
+func (x *exchange) count() {
+	m := x.h.Metrics
+	switch {
+	case x.reason == wire.Cancelled:
+		m.ClientAborted(x.abortPhase())
+	case x.status == http.StatusTooManyRequests:
+		m.Finished(x.class, metrics.Ratelimited)
+	case x.status < http.StatusBadRequest && !x.cut:
+		m.Finished(x.class, metrics.Success)
+	default:
+		m.Finished(x.class, metrics.Failed)
+	}
+	if x.reason != "" && x.reason != wire.Cancelled && x.attempts == 0 {
+		m.Rejected(string(x.reason))
+	}
+}
+
+// abortPhase says where in its life the client left the request.
+func (x *exchange) abortPhase() metrics.Phase {
+	switch {
+	case x.slowReader:
+		return metrics.SlowReader
+	case x.phase == phaseBody:
+		return metrics.Stream
+	case x.phase == phaseUpstream:
+		return metrics.Upstream
+	}
+	return metrics.Queued
+}
+
+// log writes the one line of a finished request. Never a key, a prompt or an answer.
+func (x *exchange) log() {
+	ctx := context.Background()
+	if !x.h.Logger.Enabled(ctx, slog.LevelInfo) {
+		return
+	}
+	attrs := make([]slog.Attr, 0, 24)
+	attrs = append(
+		attrs,
+		slog.String("id", x.id),
+		slog.String("agent", x.agent),
+		slog.String("priority", x.class.String()),
+		slog.String("model", x.peek.Model),
+		slog.String("provider", x.provider),
+		slog.String("key", x.keyAlias),
+		slog.String("path", x.r.URL.Path),
+		slog.Bool("stream", x.peek.Stream),
+		slog.Int64("queue_ms", x.queued.Milliseconds()),
+		slog.Int64("upstream_ms", x.upstream.Milliseconds()),
+		slog.Int64("first_byte_ms", x.firstByte.Milliseconds()),
+		slog.Int("attempts", x.attempts),
+		slog.Int("status", x.status),
+		slog.String("reason", string(x.reason)),
+		slog.Int64("input_tokens", x.usage.InputTokens),
+		slog.Int64("output_tokens", x.usage.OutputTokens),
+		slog.Int("bytes_in", x.bytesIn),
+		slog.Int64("bytes_out", x.written),
+	)
+	if x.reqID != "" {
+		attrs = append(attrs, slog.String("nvcf_reqid", x.reqID))
+	}
+	if x.fault != "" {
+		attrs = append(attrs, slog.String("fault", x.fault))
+	}
+	if x.reason != "" || x.cut {
+		attrs = append(attrs, slog.String("phase", phaseNames[x.phase]))
+	}
+	x.h.Logger.LogAttrs(ctx, slog.LevelInfo, "request", attrs...)
+}

@@ -1,0 +1,234 @@
+package proxy
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"nimsidecar/internal/hint"
+	"nimsidecar/internal/sse"
+	"nimsidecar/internal/upstream"
+	"nimsidecar/internal/wire"
+)
+
+const (
+	// firstWait is how long the head is held back for the first byte of the body: a body that fails at once can then still
+	// become an honest status.
+	firstWait = 50 * time.Millisecond
+
+	// stalled is how long one chunk may wait for a client that does not read.
+	stalled = 60 * time.Second
+
+	// maxTranslated bounds an error body that is rewritten into the shape of the path.
+	maxTranslated = 64 << 10
+)
+
+// relay passes the answer on: status, headers, then each chunk of the body as it comes.
+func (x *exchange) relay() {
+	x.phase = phaseBody
+	var read []byte
+	if x.answer.Status >= http.StatusBadRequest {
+		var done bool
+		if read, done = x.translate(); done {
+			return
+		}
+	}
+	c := copier{x: x, size: smallBuffer, streams: isEventStream(x.answer.Header)}
+	c.buffer = x.h.buffers.get(c.size)
+	if len(read) == 0 || c.pass(read) {
+		c.run()
+	}
+	x.h.buffers.put(c.buffer)
+}
+
+// isEventStream reports whether the answer is a stream of server-sent events that is not compressed.
+func isEventStream(h http.Header) bool {
+	return strings.HasPrefix(h.Get("Content-Type"), "text/event-stream") && h.Get("Content-Encoding") == ""
+}
+
+// head sends status and headers to the client.
+func (x *exchange) head() {
+	x.status = x.answer.Status
+	x.firstByte = time.Since(x.began)
+	header := x.w.Header()
+	for name, values := range x.answer.Header {
+		header[name] = values
+	}
+	x.setHeaders(header)
+	x.w.WriteHeader(x.status)
+}
+
+// translate passes an error answer on, in the shape that the path's SDKs can show. A body that is too long for that is left to be
+// copied as it is: what was read of it is returned, and done is false.
+func (x *exchange) translate() (read []byte, done bool) {
+	body, err := io.ReadAll(io.LimitReader(x.answer, maxTranslated))
+	switch {
+	case err != nil:
+		x.bodyFailed(err, false)
+		return nil, true
+	case len(body) == maxTranslated:
+		return body, false
+	}
+	header := x.answer.Header
+	if translated, ok := wire.TranslateProblem(x.dialect, x.answer.Status, header.Get("Content-Type"), body, x.id); ok {
+		body = translated
+		header.Set("Content-Type", "application/json")
+		header.Del("Content-Length")
+	}
+	x.head()
+	if x.r.Method != http.MethodHead {
+		x.write(body)
+	}
+	return nil, true
+}
+
+// copier moves one body from the upstream to the client.
+type copier struct {
+	x       *exchange
+	buffer  *[]byte
+	size    int
+	streams bool         // server-sent events: frames are passed whole
+	frames  sse.Splitter // holds the frame that is not finished
+	begun   bool         // the head is out
+	armed   time.Time    // when the write deadline was last moved
+}
+
+// run copies until the end, whatever it is.
+func (c *copier) run() {
+	if !c.x.begun { // the upstream takes its time: the head need not wait for the body any longer
+		c.begin()
+		if !c.flush() {
+			return
+		}
+	}
+	for {
+		n, err := c.x.answer.Read(*c.buffer)
+		if n > 0 && !c.pass((*c.buffer)[:n]) {
+			return
+		}
+		if err != nil {
+			c.finish(err)
+			return
+		}
+		if n == len(*c.buffer) && c.size == smallBuffer {
+			c.x.h.buffers.put(c.buffer)
+			c.size = largeBuffer
+			c.buffer = c.x.h.buffers.get(c.size)
+		}
+	}
+}
+
+// begin sends the head once.
+func (c *copier) begin() {
+	if !c.begun {
+		c.begun = true
+		c.x.head()
+	}
+}
+
+// pass hands a chunk on; false when the client is gone.
+func (c *copier) pass(chunk []byte) bool {
+	c.begin()
+	if c.streams {
+		if usage, ok := wire.StreamUsage(chunk); ok {
+			c.x.usage = c.x.usage.Merge(usage)
+		}
+		if chunk = c.frames.Feed(chunk); len(chunk) == 0 {
+			return true
+		}
+	} else if usage, ok := wire.BodyUsage(chunk); ok {
+		c.x.usage = c.x.usage.Merge(usage)
+	}
+	c.arm()
+	return c.x.write(chunk) && c.flush() // also the last one, so that the client need not wait for our log
+}
+
+// arm gives the client a while to take the next chunk. The deadline is moved only when some of it is used up: moving it for each
+// of ten thousand small chunks would cost more than writing them.
+func (c *copier) arm() {
+	now := time.Now()
+	if now.Sub(c.armed) < stalled/6 {
+		return
+	}
+	c.armed = now
+	_ = http.NewResponseController(c.x.w).SetWriteDeadline(now.Add(stalled + stalled/6))
+}
+
+// flush sends what the server has buffered; false when the client is gone.
+func (c *copier) flush() bool {
+	if err := http.NewResponseController(c.x.w).Flush(); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		c.x.writeFailed(err)
+		return false
+	}
+	return true
+}
+
+// finish ends the answer as the upstream ended it.
+func (c *copier) finish(err error) {
+	if err != io.EOF {
+		c.x.bodyFailed(err, c.begun)
+		if c.begun && c.streams && c.frames.AtBoundary() && c.x.broken != nil {
+			c.arm()
+			c.x.write(wire.StreamError(c.x.dialect, *c.x.broken, c.x.id))
+			c.flush()
+		}
+		return
+	}
+	c.begin()
+	if tail := c.frames.Tail(); len(tail) > 0 { // the upstream ended there by itself: its bytes are passed as they are
+		c.x.write(tail)
+	}
+	header := c.x.w.Header()
+	for name, values := range c.x.answer.Trailer() {
+		header[http.TrailerPrefix+name] = values
+	}
+}
+
+// write sends bytes of the body to the client; false when it is gone.
+func (x *exchange) write(p []byte) bool {
+	n, err := x.w.Write(p)
+	x.written += int64(n)
+	if err != nil {
+		x.writeFailed(err)
+		return false
+	}
+	return true
+}
+
+// writeFailed records that the client cannot be written to any more.
+func (x *exchange) writeFailed(err error) {
+	x.gone()
+	x.cut = true
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		x.slowReader = true
+	}
+}
+
+// bodyFailed ends a request whose upstream broke inside the body. Before the head is out that is an honest status; afterwards the
+// connection must be cut, so that nobody takes the half for the whole.
+func (x *exchange) bodyFailed(err error, begun bool) {
+	fault := hint.FaultReset
+	if broken, ok := errors.AsType[*upstream.BodyError](err); ok {
+		fault = broken.Fault
+	}
+	if x.left() {
+		x.gone()
+		x.cut = begun
+		return
+	}
+	x.fault = string(fault)
+	refusal := unreachable(fault, x.lane.Provider, x.attempts)
+	if stopping := !x.left() && x.r.Context().Err() != nil; stopping {
+		refusal = draining()
+	} else {
+		x.h.Metrics.UpstreamError(x.lane.Provider, x.fault)
+	}
+	if !begun {
+		x.refuse(refusal)
+		return
+	}
+	x.reason, x.broken, x.cut = refusal.Reason, refusal, true
+}
