@@ -1,0 +1,70 @@
+package app
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"strings"
+)
+
+// ListenError is a listener that could not be bound, most often because its port is taken.
+type ListenError struct {
+	Setting string // that names the address
+	Address string // as it was given
+	Err     error  // what the system said
+}
+
+// Error names the setting, the address and the remedy.
+func (e *ListenError) Error() string {
+	return fmt.Sprintf("cannot listen on %s (%s): %v: stop what uses it, or choose another address", e.Address, e.Setting, e.Err)
+}
+
+// Unwrap returns the cause.
+func (e *ListenError) Unwrap() error { return e.Err }
+
+// bind opens a listener and registers its undo.
+func (a *App) bind(listen func(network, address string) (net.Listener, error), setting, address string) (net.Listener, error) {
+	network := "tcp"
+	if path, ok := strings.CutPrefix(address, "unix:"); ok {
+		network, address = "unix", path
+	}
+	l, err := listen(network, address)
+	if err != nil {
+		return nil, &ListenError{Setting: setting, Address: address, Err: err}
+	}
+	a.undo.add(setting+" "+address, func() error {
+		if err := l.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+			return err
+		}
+		return nil
+	})
+	return l, nil
+}
+
+// listen opens a real listener. A Unix socket is for its owner only, and a stale one, left by a killed process, is replaced; one
+// that answers is not.
+func listen(network, address string) (net.Listener, error) {
+	if network != "unix" {
+		return net.Listen(network, address)
+	}
+	if conn, err := net.Dial(network, address); err == nil {
+		_ = conn.Close()
+		return nil, errors.New("another process listens on this socket")
+	}
+	if info, err := os.Stat(address); err == nil && info.Mode().Type() == fs.ModeSocket {
+		if err := os.Remove(address); err != nil {
+			return nil, err
+		}
+	}
+	l, err := net.Listen(network, address)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Chmod(address, 0o600); err != nil {
+		_ = l.Close()
+		return nil, err
+	}
+	return l, nil
+}

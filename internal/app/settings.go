@@ -1,0 +1,138 @@
+package app
+
+import (
+	"time"
+
+	"nimsidecar/internal/config"
+	"nimsidecar/internal/guard"
+	"nimsidecar/internal/limit"
+	"nimsidecar/internal/metrics"
+	"nimsidecar/internal/proxy"
+	"nimsidecar/internal/quota"
+	"nimsidecar/internal/upstream"
+	"nimsidecar/internal/wire"
+)
+
+// terms says what each scope must keep to: a model of an account its provider's limits, a whole account the account's own.
+func terms(c *config.Config) func(limit.Scope) quota.Terms {
+	models := make(map[string]quota.Terms, len(c.Providers))
+	accounts := make(map[string]quota.Terms, len(c.Providers))
+	for i := range c.Providers {
+		p := &c.Providers[i]
+		models[p.Name] = quota.Terms{Rates: p.Rates(), Burst: int(p.Burst), BurstShare: p.BurstShare}
+		accounts[p.Name] = quota.Terms{Rates: p.AccountLimits, Burst: int(p.Burst), BurstShare: p.BurstShare}
+	}
+	return func(s limit.Scope) quota.Terms {
+		if s.WholeAccount() {
+			return accounts[s.Provider]
+		}
+		return models[s.Provider]
+	}
+}
+
+// providers maps the settings to what upstream is built from.
+func providers(c *config.Config) []upstream.Provider {
+	list := make([]upstream.Provider, len(c.Providers))
+	for i := range c.Providers {
+		p := &c.Providers[i]
+		list[i] = upstream.Provider{
+			Name: p.Name, URL: p.URL, NVIDIA: p.NVIDIA, HeadTimeout: p.HeadTimeout, StreamIdleTimeout: p.StreamIdleTimeout,
+		}
+		for _, a := range p.Accounts {
+			if len(a.Keys) > 0 {
+				list[i].Accounts = append(list[i].Accounts, account(a))
+			}
+		}
+	}
+	return list
+}
+
+// account names each key of an account by its fingerprint: the alias that headers and logs show.
+func account(a config.Account) upstream.Account {
+	keys := make([]upstream.Key, len(a.Keys))
+	for i, key := range a.Keys {
+		keys[i] = upstream.Key{Alias: a.Name + "-" + key.Fingerprint(), Secret: key}
+	}
+	return upstream.Account{Name: a.Name, Keys: keys}
+}
+
+// names lists the providers, the default one first.
+func names(c *config.Config) []string {
+	list := make([]string, len(c.Providers))
+	for i := range c.Providers {
+		list[i] = c.Providers[i].Name
+	}
+	return list
+}
+
+// userAgent is what upstreams see of us where a client's own would be refused.
+func userAgent(version string) string { return "nim-sidecar/" + version }
+
+// guardOptions maps the settings to what guard is built from.
+func guardOptions(c *config.Config, m *metrics.Metrics) guard.Options {
+	o := guard.Options{
+		AllowedHosts: c.Admin.AllowedHosts, AllowedOrigins: c.Admin.AllowedOrigins,
+		AnyHostBound: !isLoopback(c.Listen) || !isLoopback(c.MetricsListen),
+		Refused:      func(reason wire.Reason) { m.Rejected(string(reason)) },
+	}
+	for _, client := range c.Clients {
+		o.Clients = append(o.Clients, guard.Client{Name: client.Name, Key: client.Key, Class: client.Class, Highest: client.Highest})
+	}
+	return o
+}
+
+// isLoopback reports whether only this machine can reach an address. The settings have been checked, so it can be read.
+func isLoopback(address string) bool {
+	parsed, err := config.ParseAddress(address)
+	return err == nil && parsed.Loopback()
+}
+
+// state answers what the gauges ask at each scrape.
+func (a *App) state(c *config.Config, handler *proxy.Handler) func() metrics.State {
+	return func() metrics.State {
+		now := time.Now()
+		s := metrics.State{
+			Depth: a.gate.Depth(), QueueBytes: handler.Held(), OpenConnections: int(a.connections.open.Load()),
+			Unsolicited: a.upstream.Unsolicited(), Healthy: a.health.Healthy(), Providers: make([]metrics.Pace, len(c.Providers)),
+		}
+		for i := range c.Providers {
+			s.Providers[i] = a.pace(now, &c.Providers[i])
+		}
+		return s
+	}
+}
+
+// pace is how one provider is being paced. Nothing is learned yet, so the effective rate is the given one, and the state NORMAL.
+func (a *App) pace(now time.Time, p *config.Provider) metrics.Pace {
+	return metrics.Pace{
+		Tokens: a.book.Tokens(now, p.Name), TokensRate: p.Rates().PerMinute(), EffectiveRate: p.Rates().PerMinute(),
+		Rate429: a.book.Refused(now, p.Name),
+	}
+}
+
+// announce says in one line each what the sidecar does, for whoever started it.
+func (a *App) announce(c *config.Config) {
+	for _, warning := range c.Warnings {
+		a.logger.Warn(warning)
+	}
+	a.logger.Info("listening", "proxy", a.Addr(), "metrics", a.MetricsAddr(), "clients", len(c.Clients))
+	for i := range c.Providers {
+		p := &c.Providers[i]
+		keys := 0
+		for _, account := range p.Accounts {
+			keys += len(account.Keys)
+		}
+		whose := "the sidecar's"
+		if keys == 0 {
+			whose = "each client's own"
+			if p.NVIDIA {
+				whose += " (set NVIDIA_API_KEY to hold one here; a key: https://build.nvidia.com)"
+			}
+		}
+		a.logger.Info("forwarding", "provider", p.Name, "url", p.URL.Redacted(), "key", whose, "keys", keys,
+			"limits", p.Rates().String(), "account_limits", p.AccountLimits.String())
+	}
+	if c.StateDir == "" {
+		a.logger.Info("state is kept in memory and ends with the process")
+	}
+}
