@@ -1,0 +1,98 @@
+package main
+
+import (
+	"fmt"
+	"reflect"
+	"strconv"
+	"strings"
+
+	"nimsidecar/internal/config"
+
+	"github.com/alecthomas/kong"
+)
+
+// commands is the grammar of the command line.
+type commands struct {
+	Serve       serveCommand       `cmd:"" default:"withargs" help:"Run the sidecar."`
+	Demo        demoCommand        `cmd:"" help:"Run the sidecar in front of a built-in mock upstream, with sample traffic. Its answers are synthetic."`
+	Mock        mockCommand        `cmd:"" help:"Run the mock upstream alone: an emulator of NVIDIA's hosted gateway and its limiter."`
+	Healthcheck healthcheckCommand `cmd:"" help:"Ask a running sidecar whether it works: exit 0 or 1."`
+	Config      configCommands     `cmd:"" help:"Look at settings."`
+	Version     versionCommand     `cmd:"" help:"Print the version."`
+	Completion  completionCommand  `cmd:"" help:"Print a completion script for a shell."`
+
+	VersionFlag kong.VersionFlag `name:"version" help:"Print the version."`
+}
+
+func newCommands() *commands {
+	all := config.Settings()
+	c := &commands{}
+	c.Serve.settings = newSettings(all)
+	c.Demo.settings = newSettings(demoSettings(all))
+	c.Healthcheck.settings = newSettings(all)
+	c.Config.Check.settings = newSettings(all)
+	c.Config.Print.settings = newSettings(all)
+	return c
+}
+
+// settings are the flags of settings, for the commands that load them.
+type settings struct {
+	kong.Plugins
+
+	list []config.Setting
+}
+
+// newSettings makes a struct with one field for each setting that has a flag, which is what kong reads flags from. All are pointers,
+// so that a flag that was given can be told from one that was not. The values stay text: only config judges them, together with those
+// of the other layers.
+func newSettings(list []config.Setting) settings {
+	s := settings{}
+	var flags []reflect.StructField
+	for _, setting := range list {
+		if setting.Flag == "" {
+			continue
+		}
+		s.list = append(s.list, setting)
+		flags = append(flags, reflect.StructField{
+			Name: "Flag" + strconv.Itoa(len(flags)), Type: flagType(setting), Tag: flagTag(setting),
+		})
+	}
+	s.Plugins = kong.Plugins{reflect.New(reflect.StructOf(flags)).Interface()}
+	return s
+}
+
+func flagType(s config.Setting) reflect.Type {
+	if s.Switch {
+		return reflect.TypeFor[*bool]()
+	}
+	return reflect.TypeFor[*string]()
+}
+
+func flagTag(s config.Setting) reflect.StructTag {
+	help := strings.NewReplacer("`", "", "$", "$$").Replace(s.Help) + " (" + strings.Join(s.Env, ", ") + ")"
+	placeholder := s.Default
+	switch {
+	case s.Secret:
+		placeholder = "FILE"
+	case placeholder == "":
+		placeholder = s.Example
+	}
+	return reflect.StructTag(fmt.Sprintf(`name:%q help:%q placeholder:%q group:"Settings"`, s.Flag, help, placeholder))
+}
+
+// given returns the flags that were given, as config takes them.
+func (s *settings) given() map[string]string {
+	flags := map[string]string{}
+	values := reflect.ValueOf(s.Plugins[0]).Elem()
+	for i, setting := range s.list {
+		if v := values.Field(i); !v.IsNil() {
+			flags[setting.Flag] = fmt.Sprint(v.Elem())
+		}
+	}
+	return flags
+}
+
+// load loads the settings of all layers.
+func (s *settings) load(p *process) (*config.Config, error) {
+	return config.Load(config.Sources{Flags: s.given(), Environ: p.environ})
+}

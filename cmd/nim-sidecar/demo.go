@@ -1,0 +1,120 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+	"time"
+
+	"nimsidecar/internal/app"
+	"nimsidecar/internal/config"
+	"nimsidecar/internal/demo"
+	"nimsidecar/internal/mock"
+)
+
+// demoCommand runs everything at once: a mock upstream, the sidecar in front of it, and sample traffic.
+type demoCommand struct {
+	settings `embed:""`
+}
+
+// demoNotice is said on both outputs, so that nobody takes the answers for real.
+const demoNotice = "DEMO: every answer is synthetic, made by a built-in mock upstream. No provider is asked and no quota is spent."
+
+// demoLimits is what the sidecar keeps to in the demo. The mock allows 40 in each of its minutes, which last 5 s, so a little more.
+const demoLimits = "7-S"
+
+// demoUpstream is a mock that makes things move: answers take a second or two, and its minutes are short.
+func demoUpstream() mock.Options {
+	return mock.Options{Limits: "40-M", TimeScale: 12, FirstByte: 300 * time.Millisecond, ChunkGap: 40 * time.Millisecond, Chunks: 24}
+}
+
+// demoSettings are the settings that the demo takes from its user. Providers, keys and clients are its own, so that no real key is
+// used and no real upstream reached.
+func demoSettings(all []config.Setting) (taken []config.Setting) {
+	for _, s := range all {
+		if s.Path != "" && !strings.HasPrefix(s.Path, "providers") && !strings.HasPrefix(s.Path, "clients") {
+			taken = append(taken, s)
+		}
+	}
+	return taken
+}
+
+// Run serves until ctx ends.
+func (c *demoCommand) Run(ctx context.Context, p *process) error {
+	upstream, err := mock.New(demoUpstream())
+	if err != nil {
+		return err
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = l.Close() }()
+	settings, err := c.loadDemo(p, "http://"+l.Addr().String()+"/v1")
+	if err != nil {
+		return err
+	}
+	logger := newLogger(settings.Log, p.stdout)
+	sidecar, err := app.New(app.Options{Config: settings, Logger: logger, Version: version()})
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(p.stderr, demoNotice)
+	logger.Warn(demoNotice)
+	defer ignoreHangups(logger)()
+	address, err := listeningOn(settings, sidecar)
+	if err != nil {
+		return err
+	}
+	transport := transportTo(address)
+	defer transport.CloseIdleConnections()
+	traffic := demo.New(demo.Options{URL: "http://localhost/v1", Transport: transport, Logger: logger})
+	return together(ctx, sidecar.Run, traffic.Run, func(ctx context.Context) error { return serveMock(ctx, upstream, l) })
+}
+
+// listeningOn returns where a sidecar can be reached; its port may have been chosen by the system.
+func listeningOn(settings *config.Config, sidecar *app.App) (config.Address, error) {
+	address, err := config.ParseAddress(settings.Listen)
+	if err != nil || address.Path != "" {
+		return address, err
+	}
+	return config.ParseAddress(sidecar.Addr())
+}
+
+// together runs all parts until ctx ends or one of them does, and returns when the last has ended.
+func together(ctx context.Context, parts ...func(context.Context) error) error {
+	ctx, end := context.WithCancel(ctx)
+	defer end()
+	failures := make([]error, len(parts))
+	var group sync.WaitGroup
+	for i, run := range parts {
+		group.Go(func() {
+			defer end()
+			failures[i] = run(ctx)
+		})
+	}
+	group.Wait()
+	return errors.Join(failures...)
+}
+
+// loadDemo loads the settings that the demo takes, and adds its own.
+func (c *demoCommand) loadDemo(p *process, upstream string) (*config.Config, error) {
+	flags := c.given()
+	flags["upstream-url"], flags["provider-name"], flags["limits"] = upstream, "demo", demoLimits
+	taken := map[string]bool{}
+	for _, s := range c.list {
+		for _, name := range s.Env {
+			taken[name], taken[name+"_FILE"] = true, s.Secret
+		}
+	}
+	environ := []string{"SIDECAR_API_KEYS=synthetic"} // the mock takes any key, but wants one
+	for _, pair := range p.environ {
+		if name, _, _ := strings.Cut(pair, "="); taken[name] {
+			environ = append(environ, pair)
+		}
+	}
+	return config.Load(config.Sources{Flags: flags, Environ: environ})
+}

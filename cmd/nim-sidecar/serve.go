@@ -1,0 +1,76 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+
+	"nimsidecar/internal/app"
+	"nimsidecar/internal/config"
+)
+
+// serveCommand runs the sidecar.
+type serveCommand struct {
+	settings `embed:""`
+}
+
+// Run serves until ctx ends.
+func (c *serveCommand) Run(ctx context.Context, p *process) error {
+	settings, err := c.load(p)
+	if err != nil {
+		return err
+	}
+	logger := newLogger(settings.Log, p.stdout)
+	sidecar, err := app.New(app.Options{Config: settings, Logger: logger, Version: version()})
+	if err != nil {
+		return err
+	}
+	defer ignoreHangups(logger)()
+	return sidecar.Run(ctx)
+}
+
+// newLogger returns the log: on stdout, where containers and service managers expect it.
+func newLogger(settings config.Log, stdout io.Writer) *slog.Logger {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(settings.Level)); err != nil {
+		panic(fmt.Sprintf("nim-sidecar: a level that config let through: %v", err))
+	}
+	options := &slog.HandlerOptions{Level: level}
+	if settings.Format == "text" || settings.Format == "auto" && isTerminal(stdout) {
+		return slog.New(slog.NewTextHandler(stdout, options))
+	}
+	return slog.New(slog.NewJSONHandler(stdout, options))
+}
+
+// isTerminal reports whether a person is likely to read what is written to w.
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
+// ignoreHangups keeps SIGHUP from ending the process, which it does by default, and says in the log that it does nothing. The function
+// that it returns ends this and waits for its goroutine.
+func ignoreHangups(logger *slog.Logger) (end func()) {
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	var group sync.WaitGroup
+	group.Go(func() {
+		for range hangups {
+			logger.Warn("SIGHUP is ignored: this version reads its settings at start only")
+		}
+	})
+	return func() {
+		signal.Stop(hangups)
+		close(hangups)
+		group.Wait()
+	}
+}
