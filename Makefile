@@ -1,0 +1,52 @@
+# nim-sidecar. `make` alone lists the targets. Needed: Go, a C compiler for the race detector, node with npm, git.
+BIN      := bin/nim-sidecar
+FUZZTIME ?= 30s
+# what the tree holds beyond its last commit, as one number
+STATE    := { git diff HEAD; git ls-files -o --exclude-standard; } | git hash-object --stdin
+
+.PHONY: help build run demo test check lint race fuzz bench generate cover
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## the static binary, ./bin/nim-sidecar
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o $(BIN) ./cmd/nim-sidecar
+
+run: build ## the sidecar in front of NVIDIA; without a key, the demo
+	@if [ -n "$$NVIDIA_API_KEY$$NVIDIA_API_KEY_FILE$$SIDECAR_API_KEYS$$SIDECAR_API_KEYS_FILE" ]; then exec $(BIN) serve; \
+	else echo 'Neither NVIDIA_API_KEY nor SIDECAR_API_KEYS is set: starting the demo, whose answers are synthetic.'; exec $(BIN) demo; fi
+
+demo: build ## the sidecar in front of a built-in mock, with sample traffic
+	@exec $(BIN) demo
+
+test: build ## all tests: Go, then the SDKs in test/compat
+	@status=0; go run ./test/summary ./... || status=1; \
+	if [ -f test/compat/package.json ]; then \
+		(cd test/compat && npm ci --no-audit --no-fund && NIM_SIDECAR=$(CURDIR)/$(BIN) node --test --test-reporter=spec) || status=1; fi; exit $$status
+
+check: ## every gate: lint, generated files, race detector, clean tree
+	@before=$$($(STATE)); $(MAKE) --no-print-directory lint generate race || exit 1; \
+	[ "$$before" = "$$($(STATE))" ] || { git status --short; echo 'check: generating or testing changed the files above: commit them, or mend the test'; exit 1; }
+
+lint: ## format, vet, staticcheck, modernisers, architecture
+	@unformatted=$$(go tool gofumpt -l .); [ -z "$$unformatted" ] || { echo "not gofumpt-formatted: $$unformatted"; exit 1; }
+	go vet ./...
+	go tool staticcheck ./...
+	go fix -diff ./...
+	go test .
+
+race: ## the Go tests under the race detector
+	@go run ./test/summary -race ./...
+
+fuzz: ## every fuzz target, FUZZTIME (30s) each
+	@grep -rHo --exclude-dir=node_modules --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' . | while IFS=: read -r file func; do \
+		go test -run '^$$' -fuzz "^$${func#func }$$" -fuzztime $(FUZZTIME) "$$(dirname "$$file")" || exit 1; done
+
+bench: ## Go benchmarks, then the comparison with a plain ReverseProxy
+	go test -run '^$$' -bench . ./...
+	go run ./test/bench
+
+generate: ## what is generated from code: references, schema, examples
+	go generate ./...
+
+cover: ## test coverage, as a page in bin/cover.html
+	@mkdir -p bin && go test -coverprofile=bin/cover.out ./... && go tool cover -html=bin/cover.out -o bin/cover.html && go tool cover -func=bin/cover.out | tail -n 1
