@@ -91,7 +91,7 @@ type buffers struct{ small, large sync.Pool }
 
 // The sizes of lent buffers.
 const (
-	smallBuffer = 2 << 10
+	smallBuffer = 1 << 10
 	largeBuffer = 32 << 10
 )
 

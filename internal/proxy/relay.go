@@ -123,10 +123,14 @@ func (c *copier) run() {
 
 // begin sends the head once.
 func (c *copier) begin() {
-	if !c.begun {
-		c.begun = true
-		c.x.head()
+	if c.begun {
+		return
 	}
+	c.begun = true
+	c.x.head()
+	c.x.answer.Forget() // it will not be sent again, and may go on for long
+	c.x.letGo()
+	clear(c.x.w.Header()) // net/http has a copy
 }
 
 // pass hands a chunk on; false when the client is gone.

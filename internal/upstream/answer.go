@@ -18,7 +18,7 @@ const (
 	// smallBody is up to which announced length a body is read before the head is passed on, so that a cut one is a clean failure.
 	smallBody = 8 << 10
 	// fetchSize is how much one fetch reads.
-	fetchSize = 4 << 10
+	fetchSize = 1 << 10
 )
 
 // Answer is what became of an attempt. It belongs to the goroutine that called Attempt; no method may be called concurrently.
@@ -89,6 +89,7 @@ func (a *Answer) send(ctx context.Context) {
 		a.broken(hint.Failed(hint.FaultProtocol))
 	default:
 		a.attempt.headIn.Store(true)
+		a.attempt.timer.Reset(a.attempt.provider.idleLimit)
 		a.head()
 	}
 }
@@ -242,7 +243,11 @@ func (a *Answer) fetch() {
 // take keeps what fetch has read.
 func (a *Answer) take(c chunk) {
 	a.pending = nil
-	a.held = append(a.held, c.bytes...)
+	if len(a.held) == 0 {
+		a.held = c.bytes
+	} else {
+		a.held = append(a.held, c.bytes...)
+	}
 	a.err = c.err
 	if a.failed {
 		a.attempt.provider.keys.mask(a.held)
@@ -254,11 +259,11 @@ func (a *Answer) take(c chunk) {
 func (a *Answer) Read(p []byte) (int, error) {
 	for {
 		if n := copy(p, a.held[:a.safe()]); n > 0 {
-			a.held = a.held[n:]
-			if len(a.held) == 0 {
-				return n, a.err
+			if a.held = a.held[n:]; len(a.held) > 0 {
+				return n, nil
 			}
-			return n, nil
+			a.held = nil
+			return n, a.err
 		}
 		switch {
 		case a.err != nil:
@@ -286,9 +291,9 @@ func (a *Answer) safe() int {
 
 // readBody reads from the connection, which must not be silent for too long. One call at a time.
 func (a *Answer) readBody(p []byte) (int, error) {
-	a.attempt.timer.Reset(a.attempt.provider.idleLimit)
+	a.attempt.reads(true)
 	n, err := a.response.Body.Read(p)
-	a.attempt.timer.Stop()
+	a.attempt.reads(false)
 	switch err {
 	case nil:
 		return n, nil
@@ -297,6 +302,20 @@ func (a *Answer) readBody(p []byte) (int, error) {
 		return n, io.EOF
 	}
 	return n, &BodyError{Fault: a.attempt.bodyFault(err, a.response.ContentLength >= 0)}
+}
+
+// Forget frees what request and head hold in memory, the request's body above all, once the head has been passed on and an answer
+// may go on for long. Header is nil afterwards, and so is the Request's Body, unless the request may still be being written, as
+// after an early answer.
+func (a *Answer) Forget() {
+	a.Header = nil
+	if a.response != nil {
+		a.response.Header = nil
+	}
+	if a.attempt.sentOnce.Load() {
+		a.attempt.body.Reset(nil)
+		a.attempt.request.Body = nil
+	}
 }
 
 // whole tells that the body has been read to its end, so that nothing more may come on the connection.
@@ -321,8 +340,8 @@ func (a *Answer) Close() {
 	if a.attempt.cancel == nil {
 		return
 	}
-	a.attempt.timer.Stop()
 	a.attempt.cancel(errClosed)
+	a.attempt.timer.Stop()
 	if a.pending != nil {
 		a.take(<-a.pending)
 	}

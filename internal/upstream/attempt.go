@@ -101,8 +101,11 @@ type attempt struct {
 
 	ctx    context.Context // the attempt's own; kept because its cause tells why a later Read failed
 	cancel context.CancelCauseFunc
-	timer  *time.Timer // ends the attempt: until the head is in by head time-out, afterwards armed while a read waits
+	timer  *time.Timer // ends the attempt: by head time-out, and once the head is in by a read that waits too long
 	headIn atomic.Bool
+
+	began   time.Time
+	reading atomic.Int64 // when the running read of the body began: 1 + nanoseconds since began; 0 = none runs
 
 	url   url.URL
 	body  bytes.Reader
@@ -126,8 +129,10 @@ type attempt struct {
 // start makes the request that the transport is given. The timer runs from here.
 func (a *attempt) start(ctx context.Context) *http.Request {
 	a.ctx, a.cancel = context.WithCancelCause(ctx)
+	a.began = time.Now()
 	a.timer = time.AfterFunc(a.provider.headLimit, a.expire)
 	a.trace.GotConn = a.gotConn
+	a.trace.PutIdleConn = a.putIdle
 	if a.provider.base.Scheme == "https" {
 		a.trace.WroteHeaders = a.wroteHeaders
 	}
@@ -157,12 +162,36 @@ func (a *attempt) bodyAgain() (io.ReadCloser, error) {
 	return io.NopCloser(bytes.NewReader(a.request.Body)), nil
 }
 
-// expire ends the attempt when its timer fires.
+// expire ends the attempt, or arms the timer again where no read has waited long enough yet: moving it at every read would cost more
+// than most reads do.
 func (a *attempt) expire() {
-	if a.headIn.Load() {
-		a.cancel(errIdle)
-	} else {
+	if a.ctx.Err() != nil {
+		return
+	}
+	if !a.headIn.Load() {
 		a.cancel(errHeadTimeout)
+		return
+	}
+	left := a.provider.idleLimit
+	if since := a.reading.Load(); since > 0 {
+		left -= time.Since(a.began) - time.Duration(since-1)
+	}
+	if left > 0 {
+		a.timer.Reset(left)
+	} else {
+		a.cancel(errIdle)
+	}
+}
+
+// reads notes that a read of the body begins or has ended.
+func (a *attempt) reads(begins bool) {
+	since := int64(0)
+	if begins {
+		since = int64(time.Since(a.began)) + 1
+	}
+	a.reading.Store(since)
+	if a.conn != nil && !a.muxed {
+		a.conn.inBody.Store(begins)
 	}
 }
 
@@ -189,6 +218,13 @@ func (a *attempt) gotConn(info httptrace.GotConnInfo) {
 	a.before = c.begin(info.Reused)
 	if muxed && !info.Reused {
 		a.provider.retire.Store(time.Now().Add(maxAge).UnixNano())
+	}
+}
+
+// putIdle is called by the transport's reader when the answer has ended and the connection is pooled again, before it reads on.
+func (a *attempt) putIdle(error) {
+	if a.conn != nil {
+		a.conn.inBody.Store(false)
 	}
 }
 

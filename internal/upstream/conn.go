@@ -52,6 +52,10 @@ type conn struct {
 	born   time.Time
 	raw    rawReader // of the socket; zero in an in-memory network
 
+	// inBody says that the read comes from whoever reads the body of the running answer. No request can be given the connection
+	// meanwhile, so that read needs no look under the lock.
+	inBody atomic.Bool
+
 	mu      sync.Mutex // guards the following; held for no call that can block
 	moved   sync.Cond  // broadcast when parked or closed becomes true
 	state   connState
@@ -178,7 +182,7 @@ func (c *conn) Read(p []byte) (int, error) {
 	c.parked = true
 	c.moved.Broadcast()
 	c.mu.Unlock()
-	if c.raw.ready() {
+	if c.raw.ready() && !c.inBody.Load() {
 		return c.raw.read(p)
 	}
 	n, err := c.Conn.Read(p)
