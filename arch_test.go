@@ -28,7 +28,7 @@ var allowed = exceptions{
 		"internal/mock":         "dialects misdeeds modelStates refusals routes",
 		"internal/mock/limiter": "units",
 		"internal/priority":     "names",
-		"internal/proxy":        "explanations freePaths phaseNames",
+		"internal/proxy":        "explanations final freePaths phaseNames",
 		"internal/retry":        "rules stale unsent",
 		"internal/upstream":     "credentials dropped droppedPrefixes failures",
 		"internal/wire":         "hopByHop kinds plainRefusals reasons",

@@ -105,9 +105,26 @@ func (a *App) state(c *config.Config, handler *proxy.Handler) func() metrics.Sta
 // pace is how one provider is being paced. Nothing is learned yet, so the effective rate is the given one, and the state NORMAL.
 func (a *App) pace(now time.Time, p *config.Provider) metrics.Pace {
 	return metrics.Pace{
-		Tokens: a.book.Tokens(now, p.Name), TokensRate: p.Rates().PerMinute(), EffectiveRate: p.Rates().PerMinute(),
+		Tokens: a.tokens(now, p), TokensRate: p.Rates().PerMinute(), EffectiveRate: p.Rates().PerMinute(),
 		Rate429: a.book.Refused(now, p.Name),
 	}
+}
+
+// tokens is how many slots a provider has now. Before anybody has asked it has no ledger, and a first model will find its windows
+// empty.
+func (a *App) tokens(now time.Time, p *config.Provider) float64 {
+	for _, view := range a.book.Snapshot(now) {
+		if view.Scope.Provider == p.Name {
+			return a.book.Tokens(now, p.Name)
+		}
+	}
+	tokens := 0
+	for i, rate := range p.Rates() {
+		if i == 0 || rate.N < tokens {
+			tokens = rate.N
+		}
+	}
+	return float64(tokens)
 }
 
 // announce says in one line each what the sidecar does, for whoever started it.

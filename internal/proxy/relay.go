@@ -57,8 +57,17 @@ func (x *exchange) head() {
 	for name, values := range x.answer.Header {
 		header[name] = values
 	}
+	if final[x.outcome.Class] {
+		header["X-Should-Retry"] = []string{"false"}
+	}
 	x.setHeaders(header)
 	x.w.WriteHeader(x.status)
+}
+
+// final marks what a repetition cannot cure. SDKs are told so, since some would repeat a 503 or sleep through its Retry-After of three
+// hours.
+var final = [hint.ClassCount]bool{
+	hint.Offline: true, hint.Gone: true, hint.NotEntitled: true, hint.UnknownModel: true, hint.KeyDead: true, hint.Forbidden: true, hint.Credits: true,
 }
 
 // translate passes an error answer on, in the shape that the path's SDKs can show. A body that is too long for that is left to be

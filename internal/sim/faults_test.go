@@ -269,3 +269,30 @@ func TestALongErrorBodyArrivesWhole(t *testing.T) {
 		}
 	})
 }
+
+func TestWhatARepetitionCannotCureSaysSo(t *testing.T) {
+	for fault, want := range map[string]string{"offline": "false", "gone": "false", "not_entitled": "false", "worker_invalid": ""} {
+		bubble(t, Setup{}, func(t *testing.T, l *Lab) {
+			if err := l.Mock.Arm(mock.Fault{Name: fault, Times: 1}); err != nil {
+				t.Fatal(err)
+			}
+			if r := l.Chat("m/a", false); r.Header.Get("X-Should-Retry") != want {
+				t.Errorf("%s: %d with X-Should-Retry %q; want %q", fault, r.Status, r.Header.Get("X-Should-Retry"), want)
+			}
+		})
+	}
+}
+
+func TestTheGaugesShowTheConfiguredLimitBeforeTheFirstRequest(t *testing.T) {
+	bubble(t, Setup{Env: []string{"SIDECAR_LIMITS=40-M,1000-H"}}, func(t *testing.T, l *Lab) {
+		for _, want := range []string{"sidecar_tokens_available 40\n", "sidecar_health_status 1\n", "sidecar_retreat_state 0\n", "sidecar_upstream_429_rate 0\n"} {
+			if !strings.Contains(l.Metrics(), want) {
+				t.Errorf("the metrics lack %s", want)
+			}
+		}
+		l.Chat("m/a", false)
+		if want := "sidecar_tokens_available 39\n"; !strings.Contains(l.Metrics(), want) {
+			t.Errorf("the metrics lack %s after a request", want)
+		}
+	})
+}
