@@ -153,6 +153,11 @@ func (a *App) stop() {
 		}
 	}
 	a.close("proxy", a.proxyServer)
+	select { // those whose connection had to be closed under them still write their log line
+	case <-a.running.idle():
+	case <-time.After(cutGrace):
+		a.logger.Warn("requests are still running")
+	}
 	a.close("metrics", a.metricsServer)
 	a.logger.Info("stopped", "after_ms", time.Since(began).Milliseconds())
 }

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"syscall"
 )
 
 // ListenError is a listener that could not be bound, most often because its port is taken.
@@ -43,18 +44,21 @@ func (a *App) bind(listen func(network, address string) (net.Listener, error), s
 	return l, nil
 }
 
-// listen opens a real listener. A Unix socket is for its owner only, and a stale one, left by a killed process, is replaced; one
-// that answers is not.
+// winRefused is Windows' ECONNREFUSED.
+const winRefused = syscall.Errno(10061)
+
+// listen opens a real listener. A Unix socket is for its owner only, and a stale one, left by a killed process, is replaced. Stale is
+// one whose connections are refused: a listener that is merely busy fails otherwise.
 func listen(network, address string) (net.Listener, error) {
 	if network != "unix" {
 		return net.Listen(network, address)
 	}
-	if conn, err := net.Dial(network, address); err == nil {
+	switch conn, err := net.Dial(network, address); {
+	case err == nil:
 		_ = conn.Close()
 		return nil, errors.New("another process listens on this socket")
-	}
-	if info, err := os.Stat(address); err == nil && info.Mode().Type() == fs.ModeSocket {
-		if err := os.Remove(address); err != nil {
+	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, winRefused):
+		if err := removeSocket(address); err != nil {
 			return nil, err
 		}
 	}
@@ -67,4 +71,13 @@ func listen(network, address string) (net.Listener, error) {
 		return nil, err
 	}
 	return l, nil
+}
+
+// removeSocket removes what is at path if it is a socket; of anything else net.Listen will say that it is in the way.
+func removeSocket(path string) error {
+	info, err := os.Lstat(path)
+	if err != nil || info.Mode().Type() != fs.ModeSocket {
+		return nil
+	}
+	return os.Remove(path)
 }

@@ -19,13 +19,13 @@ func (a *App) routes(forward http.Handler) http.Handler {
 		case "/readyz":
 			ready.ServeHTTP(w, r)
 		case "/":
-			root(w, r)
+			a.root(w, r)
 		default:
 			if isForwarded(r.URL.EscapedPath()) {
 				forward.ServeHTTP(w, r)
 				return
 			}
-			notFound(w, r)
+			a.notFound(w, r)
 		}
 	})
 }
@@ -56,9 +56,9 @@ const welcome = `nim-sidecar is running.
 `
 
 // root answers a person who looks, and agents that ask HEAD / before anything else.
-func root(w http.ResponseWriter, r *http.Request) {
+func (a *App) root(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		notFound(w, r)
+		a.notFound(w, r)
 		return
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
@@ -67,11 +67,12 @@ func root(w http.ResponseWriter, r *http.Request) {
 }
 
 // notFound answers a path that is nobody's, in the shape that SDKs show: a base URL without /v1 is the usual mistake.
-func notFound(w http.ResponseWriter, r *http.Request) {
+func (a *App) notFound(w http.ResponseWriter, r *http.Request) {
 	e := wire.Error{
 		Reason: wire.BadRequest, Status: http.StatusNotFound, Param: "path",
 		Message: "nim-sidecar has no such path: requests go to /v1/... or /{provider}/v1/..., so the base URL ends in /v1",
 	}
+	a.metrics.Rejected(string(e.Reason))
 	status, header, body := e.Render(wire.DialectOf(r.URL.Path), r.Header.Get("X-Request-Id"))
 	for name, values := range header {
 		w.Header()[name] = values

@@ -104,10 +104,8 @@ func (a *App) state(c *config.Config, handler *proxy.Handler) func() metrics.Sta
 
 // pace is how one provider is being paced. Nothing is learned yet, so the effective rate is the given one, and the state NORMAL.
 func (a *App) pace(now time.Time, p *config.Provider) metrics.Pace {
-	return metrics.Pace{
-		Tokens: a.tokens(now, p), TokensRate: p.Rates().PerMinute(), EffectiveRate: p.Rates().PerMinute(),
-		Rate429: a.book.Refused(now, p.Name),
-	}
+	rate := p.Rates().PerMinute() * accounts(p)
+	return metrics.Pace{Tokens: a.tokens(now, p), TokensRate: rate, EffectiveRate: rate, Rate429: a.book.Refused(now, p.Name)}
 }
 
 // tokens is how many slots a provider has now. Before anybody has asked it has no ledger, and a first model will find its windows
@@ -124,8 +122,11 @@ func (a *App) tokens(now time.Time, p *config.Provider) float64 {
 			tokens = rate.N
 		}
 	}
-	return float64(tokens)
+	return float64(tokens) * accounts(p)
 }
+
+// accounts is how many accounts a provider counts by; where each client's own credential is one, it speaks of one of them.
+func accounts(p *config.Provider) float64 { return float64(max(1, len(p.Accounts))) }
 
 // announce says in one line each what the sidecar does, for whoever started it.
 func (a *App) announce(c *config.Config) {

@@ -55,7 +55,7 @@ func TestRefusalByTheUpstreamPausesItsModelOnly(t *testing.T) {
 		refused.grant.Sent()
 		refused.grant.Observe(hint.Outcome{Class: hint.Quota, Status: 429, RetryAfter: 20 * time.Second, Asked: true})
 		refused.grant.Settle(quota.Use{Written: true})
-		refused.ticket.Requeue(time.Time{})
+		refused.ticket.Requeue(time.Time{}, refused.ticket.request.Lanes)
 		again := h.watch(refused.ticket)
 		hasty := ask(urgent, laneA)
 		hasty.Deadline = h.start.Add(19 * time.Second)

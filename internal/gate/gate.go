@@ -206,6 +206,13 @@ func (g *Gate) Drain() {
 	}
 }
 
+// Draining reports whether Drain was called.
+func (g *Gate) Draining() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.draining
+}
+
 // slot is permission for one attempt on a lane.
 type slot struct {
 	hold *quota.Hold

@@ -282,7 +282,7 @@ func TestRequeuedTicketKeepsItsPlace(t *testing.T) {
 		second, third := h.enter(ask(normal, laneA)), h.enter(ask(low, laneA))
 		h.until(5 * time.Second)
 		first.grant.Settle(quota.Use{Written: true})
-		first.ticket.Requeue(time.Time{})
+		first.ticket.Requeue(time.Time{}, first.ticket.request.Lanes)
 		if got := h.Len(); got != 3 {
 			t.Errorf("Len() = %d; want 3: who comes back is let in beyond the capacity", got)
 		}
@@ -295,7 +295,7 @@ func TestRequeuedTicketKeepsItsPlace(t *testing.T) {
 			t.Errorf("Waited() = %s; want 5s: none for the first grant and 5 s for the second", got)
 		}
 		third.grant.Settle(quota.Use{Written: true})
-		third.ticket.Requeue(time.Time{})
+		third.ticket.Requeue(time.Time{}, third.ticket.request.Lanes)
 		again = h.watch(third.ticket)
 		h.until(2 * time.Minute)
 		h.wantGrant("the third once more", again, time.Minute, laneA)
@@ -349,7 +349,7 @@ func TestDrainRefusesWhoWaitsWhoComesAndWhoComesBack(t *testing.T) {
 		h.Drain()
 		newcomer := h.enter(ask(urgent, laneB))
 		running.grant.Settle(quota.Use{Written: true})
-		running.ticket.Requeue(time.Time{})
+		running.ticket.Requeue(time.Time{}, running.ticket.request.Lanes)
 		back := h.watch(running.ticket)
 		synctest.Wait()
 		for i, v := range append(waiting, newcomer, back) {
@@ -459,8 +459,8 @@ func TestMisuseIsABug(t *testing.T) {
 		granted, waiting := h.Enqueue(ask(normal, laneA)), h.Enqueue(ask(normal, laneA))
 		for name, misuse := range map[string]func(){
 			"Result of a waiting ticket":               func() { waiting.Result() },
-			"Requeue of a waiting ticket":              func() { waiting.Requeue(time.Time{}) },
-			"Requeue of a grant that nobody has taken": func() { granted.Requeue(time.Time{}) },
+			"Requeue of a waiting ticket":              func() { waiting.Requeue(time.Time{}, waiting.request.Lanes) },
+			"Requeue of a grant that nobody has taken": func() { granted.Requeue(time.Time{}, granted.request.Lanes) },
 		} {
 			func() {
 				defer func() {

@@ -96,7 +96,7 @@ func (h *hall) client(random *rand.Rand, hasty bool, ends *ends) {
 			ends.answered.Add(1)
 			return
 		}
-		ticket.Requeue(time.Now().Add(time.Duration(random.IntN(10)-5) * time.Millisecond))
+		ticket.Requeue(time.Now().Add(time.Duration(random.IntN(10)-5)*time.Millisecond), ticket.request.Lanes)
 	}
 }
 

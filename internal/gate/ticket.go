@@ -58,6 +58,9 @@ func (t *Ticket) Result() (*Grant, *Refusal) {
 	return t.grant, t.refusal
 }
 
+// Waited returns how long the ticket has waited, all waits together. It must be called after Decided is ready, or after Abandon.
+func (t *Ticket) Waited() time.Duration { return t.waited }
+
 // Abandon gives the place back at once, or the slot if the ticket is granted and Result has not been called. It does nothing to a
 // ticket that has ended, or whose grant was taken: that must be settled.
 func (t *Ticket) Abandon() {
@@ -70,13 +73,14 @@ func (t *Ticket) Abandon() {
 	}
 }
 
-// Requeue goes back to wait for another attempt, not to be granted before notBefore; the zero time is at once. The ticket keeps its
-// class and its age, and is let in although the room may be full. Its grant must have been taken and settled.
-func (t *Ticket) Requeue(notBefore time.Time) {
+// Requeue goes back to wait for another attempt on one of the lanes, not to be granted before notBefore; the zero time is at once. The
+// ticket keeps its class and its age, and is let in although the room may be full. Its grant must have been taken and settled.
+func (t *Ticket) Requeue(notBefore time.Time, lanes []limit.Scope) {
 	if t.waiting.Load() || !t.taken {
 		panic("gate: Requeue of a ticket whose grant was not taken")
 	}
 	t.grant, t.taken = nil, false
+	t.request.Lanes = lanes
 	t.gate.admit(t, notBefore, false)
 }
 

@@ -35,11 +35,13 @@ func newKeyed(clients []Client) (list []keyed) {
 // Identify returns the client whose key the headers carry, as Authorization: Bearer or, without that, as X-Api-Key, the way the
 // OpenAI and the Anthropic SDKs send one. Where no clients are configured it returns the zero Client for everybody; where there
 // are, whoever shows none of their keys gets an unauthorized error.
+//
+// A key that was recognised is taken out of h: it is between the client and us, and must not go upstream with the rest.
 func (g *Guard) Identify(h http.Header) (Client, *wire.Error) {
 	if len(g.clients) == 0 {
 		return Client{}, nil
 	}
-	key := credential(h)
+	name, key := credential(h)
 	if key == "" {
 		return Client{}, &wire.Error{
 			Reason:  wire.Unauthorized,
@@ -50,6 +52,7 @@ func (g *Guard) Identify(h http.Header) (Client, *wire.Error) {
 	digest := sha256.Sum256(append(usual[:0], key...))
 	for i := range g.clients {
 		if subtle.ConstantTimeCompare(digest[:], g.clients[i].digest[:]) == 1 {
+			delete(h, name)
 			return g.clients[i].client, nil
 		}
 	}
@@ -59,13 +62,13 @@ func (g *Guard) Identify(h http.Header) (Client, *wire.Error) {
 	}
 }
 
-// credential returns the key that the headers carry, or nothing.
-func credential(h http.Header) string {
+// credential returns the key that the headers carry and the name of its header, or no key.
+func credential(h http.Header) (name, key string) {
 	scheme, key, _ := strings.Cut(h.Get("Authorization"), " ")
 	if strings.EqualFold(scheme, "Bearer") {
 		if key = strings.TrimSpace(key); key != "" {
-			return key
+			return "Authorization", key
 		}
 	}
-	return strings.TrimSpace(h.Get("X-Api-Key"))
+	return "X-Api-Key", strings.TrimSpace(h.Get("X-Api-Key"))
 }

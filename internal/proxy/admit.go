@@ -84,8 +84,10 @@ func (x *exchange) checkMethod() *wire.Error {
 		refusal.Status = http.StatusUpgradeRequired
 		return refusal
 	}
-	if encoding := x.r.Header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
-		return badRequest("Content-Encoding", "header Content-Encoding: value %q is not allowed: send the body as it is (identity)", clip(encoding))
+	for _, encoding := range x.r.Header["Content-Encoding"] {
+		if encoding != "" && !strings.EqualFold(encoding, "identity") {
+			return badRequest("Content-Encoding", "header Content-Encoding: value %q is not allowed: send the body as it is (identity)", clip(encoding))
+		}
 	}
 	return nil
 }
@@ -99,6 +101,7 @@ func (x *exchange) route() *wire.Error {
 	} else {
 		x.provider, rest, _ = strings.Cut(path[1:], "/v1/")
 		if !x.h.Upstream.Has(x.provider) {
+			x.provider = "" // a stranger's text
 			return &wire.Error{
 				Reason: wire.BadRequest, Status: http.StatusNotFound, Param: "path",
 				Message: fmt.Sprintf("path %q: there is no provider of that name: use /v1/... or /{provider}/v1/... with a configured provider", clip(path)),

@@ -41,9 +41,13 @@ func (x *exchange) setHeaders(h http.Header) {
 	set("X-Sidecar-Attempts", strconv.Itoa(x.attempts))
 	timing := make([]byte, 0, 48)
 	timing = appendMillis(append(timing, "queue;dur="...), x.queued)
-	if x.attempts > 0 {
-		set("X-Sidecar-Provider", x.lane.Provider)
+	if x.phase != phaseAdmit {
+		set("X-Sidecar-Provider", x.provider)
+	}
+	if x.keyAlias != "" {
 		set("X-Sidecar-Key", x.keyAlias)
+	}
+	if x.attempts > 0 {
 		timing = appendMillis(append(timing, ", upstream;dur="...), time.Since(x.sentAt))
 	}
 	set("Server-Timing", string(timing))

@@ -90,6 +90,9 @@ func (x *exchange) tooLarge(size string) *wire.Error {
 // brokenBody says why a body could not be read whole. None of it reached the upstream.
 func (x *exchange) brokenBody(err error, got int) *wire.Error {
 	x.w.Header().Set("Connection", "close")
+	if x.stopping() {
+		return draining()
+	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		refusal := badRequest("body", "the request body comes too slowly: %d bytes in %s", got, time.Since(x.began).Round(time.Second))
 		refusal.Status = http.StatusRequestTimeout

@@ -31,9 +31,10 @@ type exchange struct {
 	class      priority.Class
 	classAsked bool
 	agent      string
-	deadline   time.Time // latest grant
-	announced  bool      // the client itself named the deadline
-	repeat     bool      // an SDK's repetition of a request
+	deadline   time.Time     // latest grant
+	announced  bool          // the client itself named the deadline
+	repeat     bool          // an SDK's repetition of a request
+	lanes      []limit.Scope // where it may be sent
 	body       []byte
 	held       int64 // bytes of body that count in the handler's budget
 	peek       wire.Request
@@ -50,7 +51,7 @@ type exchange struct {
 	standing   quota.Standing         // what is left of the lane's limit, as of the last grant
 	bypass     bool                   // it is sent without a slot: the queue was full
 	waits      int                    // attempts refused for a cause that waiting cures
-	begun      bool                   // the last attempt's body has begun
+	committed  bool                   // the head of the answer is out
 	keyAlias   string
 	queued     time.Duration // all waiting for grants
 	sentAt     time.Time     // start of the attempt that was passed on

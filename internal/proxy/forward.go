@@ -1,10 +1,12 @@
 package proxy
 
 import (
-	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"time"
 
 	"nimsidecar/internal/gate"
@@ -18,17 +20,17 @@ import (
 
 // ErrStopping is the cause with which a request's context must be cancelled when the sidecar stops and will not wait any longer:
 // it tells a stop from a client that left.
-var ErrStopping = fmt.Errorf("proxy: the sidecar is shutting down")
+var ErrStopping = errors.New("proxy: the sidecar is shutting down")
 
 // forward takes the admitted request to the upstream, as often as it takes, until x.answer is the one to pass on. It reports false
 // when there is none, and the request has been ended.
 func (x *exchange) forward() bool {
-	lanes := x.h.Upstream.Lanes(x.provider, x.model(), x.r.Header)
+	x.findLanes()
 	if x.free {
-		return x.forwardFree(lanes[0])
+		return x.forwardFree()
 	}
 	x.phase = phaseQueue
-	ticket := x.h.Gate.Enqueue(x.request(lanes))
+	ticket := x.h.Gate.Enqueue(x.request())
 	for {
 		if x.grant = x.wait(ticket); x.grant == nil {
 			return false
@@ -41,27 +43,36 @@ func (x *exchange) forward() bool {
 		x.release()
 		x.h.Metrics.Retried(x.outcome.Class.String())
 		x.phase = phaseQueue
-		ticket.Requeue(decision.At)
+		if decision.OtherKey {
+			x.findLanes() // without the account whose last key was refused
+		}
+		ticket.Requeue(decision.At, x.lanes)
 	}
 }
 
+// findLanes finds where the request may be sent now.
+func (x *exchange) findLanes() { x.lanes = x.h.Upstream.Lanes(x.provider, x.model(), x.r.Header) }
+
 // request is what the gate is told.
-func (x *exchange) request(lanes []limit.Scope) gate.Request {
+func (x *exchange) request() gate.Request {
 	return gate.Request{
-		ID: x.id, Class: x.class, Agent: x.agent, Lanes: lanes, Claim: quota.Claim{Requests: 1},
+		ID: x.id, Class: x.class, Agent: x.agent, Lanes: x.lanes, Claim: quota.Claim{Requests: 1},
 		Deadline: x.deadline, Announced: x.announced, Repeat: x.repeat,
 	}
 }
 
 // forwardFree sends a request that costs no quota: at once, beside the queue, and again only where that needs no waiting.
-func (x *exchange) forwardFree(lane limit.Scope) bool {
-	for {
-		decision := x.send(lane, nil)
+func (x *exchange) forwardFree() bool {
+	for !x.h.Gate.Draining() {
+		decision := x.send(x.lanes[0], nil)
 		if decision.Action != retry.Again || !decision.At.IsZero() {
 			return x.answered(decision)
 		}
 		x.release()
+		x.findLanes()
 	}
+	x.refuse(draining())
+	return false
 }
 
 // release ends the running attempt, if there is one: the upstream's connection is given back or closed, the time that it took is
@@ -73,7 +84,6 @@ func (x *exchange) release() {
 		x.answer.Close()
 		if x.answer.Status != 0 {
 			x.upstream = time.Since(x.sentAt)
-			x.h.Metrics.Answered(x.lane.Provider, x.upstream)
 		}
 		x.answer = nil
 	}
@@ -94,35 +104,57 @@ func (x *exchange) send(lane limit.Scope, sent func()) retry.Decision {
 		Method: x.r.Method, Path: x.path, RawQuery: x.r.URL.RawQuery, Header: x.r.Header, Body: x.body,
 		Stream: x.peek.Stream, Sent: sent, Interim: x.interim,
 	})
-	x.answer = answer
-	x.begun = answer.Outcome.Class == hint.OK && answer.First(firstWait)
-	x.outcome = answer.Outcome
-	x.keyAlias = answer.KeyAlias
-	x.reqID = answer.Outcome.ReqID
+	x.answer, x.outcome = answer, answer.Outcome
+	x.keyAlias, x.reqID = answer.KeyAlias, answer.Outcome.ReqID
+	if answer.Status != 0 {
+		x.h.Metrics.Answered(lane.Provider, time.Since(x.sentAt))
+	}
+	if x.outcome.Class == hint.OK {
+		answer.First(firstWait, x.commit)
+		x.outcome = answer.Outcome
+	}
 	x.countOutcome()
-	if x.bypass { // it has no place in the queue to go back to
+	if x.committed || x.bypass { // the head is out, or it has no place in the queue to go back to
 		return retry.Decision{Action: retry.Pass}
 	}
 	return retry.Decide(retry.Input{
 		Outcome: x.outcome, Attempts: x.attempts, Waits: x.waits, SameClass: int(x.outcomes[x.outcome.Class]),
 		Now: time.Now(), Deadline: x.deadline, Written: answer.Written, Reused: answer.Reused,
-		OtherKey: x.keyAlias != "" && x.h.Upstream.Usable(lane), Random: rand.Float64(),
+		OtherKey: x.keyAlias != "" && slices.ContainsFunc(x.lanes, x.h.Upstream.Usable), Random: rand.Float64(),
 	})
+}
+
+// commit sends the head of a success whose body takes its time. It stands in for the handler, which waits in Answer.First for the body
+// meanwhile, so that still only one goroutine at a time writes to the client.
+func (x *exchange) commit() {
+	if x.grant != nil {
+		x.grant.Observe(x.outcome)
+	}
+	x.head()
+	x.flush()
 }
 
 // interim passes an upstream's 1xx answer on. It runs inside Attempt, so the handler is not writing.
 func (x *exchange) interim(status int, header http.Header) {
-	own := x.w.Header()
-	for name, values := range header {
-		own[name] = values
+	if !x.r.ProtoAtLeast(1, 1) { // it knows of none (RFC 9110, 15.2)
+		return
 	}
+	own := x.w.Header()
+	final := maps.Clone(own)
+	maps.Copy(own, header)
+	control := http.NewResponseController(x.w)
+	_ = control.SetWriteDeadline(time.Now().Add(stalled)) // a client that does not read must not hold the attempt's slot
 	x.w.WriteHeader(status)
+	_ = control.SetWriteDeadline(time.Time{})
 	clear(own)
+	maps.Copy(own, final)
 }
 
 // answered reports whether the last attempt's answer is to be passed on; if not, it says why there is none.
 func (x *exchange) answered(decision retry.Decision) bool {
 	switch {
+	case x.committed:
+		return true
 	case x.outcome.Class == hint.Cancelled || x.r.Context().Err() != nil:
 		x.endedByContext()
 	case x.outcome.Class == hint.Broken:
@@ -133,7 +165,7 @@ func (x *exchange) answered(decision retry.Decision) bool {
 			Reason: wire.UpstreamRateLimited, RetryAfter: x.outcome.RetryAfter,
 			Message: fmt.Sprintf("provider %s refused this request %d times: its rate limit is spent (not nim-sidecar's)", x.lane.Provider, x.attempts),
 		})
-	case x.outcome.Class == hint.InProgress:
+	case x.outcome.Class == hint.InProgress && x.reqID != "" && !x.free: // elsewhere, and where a job is asked after, 202 is an answer
 		x.refuse(&wire.Error{Reason: wire.UpstreamTimeout, Message: fmt.Sprintf(
 			"provider %s went on working beyond its own poll time and gives no way to fetch the answer", x.lane.Provider)})
 	default:
@@ -153,7 +185,7 @@ func unreachable(fault hint.Fault, provider string, attempts int) *wire.Error {
 
 // endedByContext tells a client that left from a sidecar that stops.
 func (x *exchange) endedByContext() {
-	if context.Cause(x.r.Context()) == ErrStopping {
+	if x.stopping() {
 		x.refuse(draining())
 		return
 	}

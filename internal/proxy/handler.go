@@ -11,6 +11,7 @@ import (
 	"nimsidecar/internal/gate"
 	"nimsidecar/internal/guard"
 	"nimsidecar/internal/metrics"
+	"nimsidecar/internal/priority"
 	"nimsidecar/internal/upstream"
 )
 
@@ -43,7 +44,7 @@ const (
 )
 
 // Handler forwards /v1/... to the default provider and /{provider}/v1/... to a named one, paced and queued. It must be given only
-// such paths. It is safe for concurrent use; Shed is its only mutable setting.
+// such paths. It is safe for concurrent use.
 type Handler struct {
 	Options // immutable, defaults filled in
 
@@ -74,7 +75,7 @@ func (h *Handler) Held() int64 { return h.held.Load() }
 // ServeHTTP carries one request through its whole life. It panics with http.ErrAbortHandler, as net/http asks, where the
 // connection must be cut because a truncated answer would look whole.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	x := &exchange{h: h, w: w, r: r, began: time.Now()}
+	x := &exchange{h: h, w: w, r: r, began: time.Now(), class: priority.Normal}
 	defer x.end()
 	if refusal := x.admit(); refusal != nil {
 		x.refuse(refusal)

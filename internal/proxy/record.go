@@ -2,8 +2,10 @@ package proxy
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net/http"
+	"runtime"
 	"runtime/debug"
 	"strconv"
 
@@ -28,15 +30,25 @@ func (x *exchange) end() {
 	}
 }
 
-// crashed ends a request that a bug of ours broke. The stack holds functions and pointers, no contents.
+// crashed ends a request that a bug of ours broke: with a plain 500 where nothing was answered yet, else with a cut. The stack holds
+// functions and pointers, no contents; what was panicked with might hold some, unless the runtime made it.
 func (x *exchange) crashed(p any) {
-	x.h.Logger.Error("request crashed", "id", x.id, "panic", p, "stack", string(debug.Stack()))
-	x.fault = "panic"
-	if x.status == 0 {
-		x.status = http.StatusInternalServerError
-		x.w.WriteHeader(x.status)
+	text := fmt.Sprintf("%T", p)
+	if err, ok := p.(runtime.Error); ok {
+		text = err.Error()
 	}
-	x.cut = true
+	x.h.Logger.Error("request crashed", "id", x.id, "panic", text, "stack", string(debug.Stack()))
+	x.fault = "panic"
+	if x.status != 0 {
+		x.cut = true
+		return
+	}
+	defer func() {
+		if recover() != nil { // answering is what crashed
+			x.cut = true
+		}
+	}()
+	x.refuse(&wire.Error{Message: "nim-sidecar made a mistake with this request and has logged it under the request's id"})
 }
 
 // countOutcome counts what the last attempt came to.
@@ -67,8 +79,11 @@ func (x *exchange) count() {
 	default:
 		m.Finished(x.class, metrics.Failed)
 	}
-	if x.reason != "" && x.reason != wire.Cancelled && x.attempts == 0 {
+	if x.reason != "" && x.reason != wire.Cancelled {
 		m.Rejected(string(x.reason))
+	}
+	if x.phase != phaseAdmit && !x.free {
+		m.Waited(x.class, x.queued)
 	}
 }
 
@@ -85,6 +100,9 @@ func (x *exchange) abortPhase() metrics.Phase {
 	return metrics.Queued
 }
 
+// maxLogged is how much of a path is logged.
+const maxLogged = 256
+
 // log writes the one line of a finished request. Never a key, a prompt or an answer.
 func (x *exchange) log() {
 	ctx := context.Background()
@@ -100,7 +118,7 @@ func (x *exchange) log() {
 		slog.String("model", x.peek.Model),
 		slog.String("provider", x.provider),
 		slog.String("key", x.keyAlias),
-		slog.String("path", x.r.URL.Path),
+		slog.String("path", x.r.URL.Path[:min(len(x.r.URL.Path), maxLogged)]),
 		slog.Bool("stream", x.peek.Stream),
 		slog.Int64("queue_ms", x.queued.Milliseconds()),
 		slog.Int64("upstream_ms", x.upstream.Milliseconds()),

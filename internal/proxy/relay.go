@@ -51,6 +51,7 @@ func isEventStream(h http.Header) bool {
 
 // head sends status and headers to the client.
 func (x *exchange) head() {
+	x.committed = true
 	x.status = x.answer.Status
 	x.firstByte = time.Since(x.began)
 	header := x.w.Header()
@@ -76,7 +77,7 @@ func (x *exchange) translate() (read []byte, done bool) {
 	body, err := io.ReadAll(io.LimitReader(x.answer, maxTranslated))
 	switch {
 	case err != nil:
-		x.bodyFailed(err, false)
+		x.bodyFailed(err)
 		return nil, true
 	case len(body) == maxTranslated:
 		return body, false
@@ -101,18 +102,12 @@ type copier struct {
 	size    int
 	streams bool         // server-sent events: frames are passed whole
 	frames  sse.Splitter // holds the frame that is not finished
-	begun   bool         // the head is out
+	begun   bool         // the head is out, and what is no longer needed let go of
 	armed   time.Time    // when the write deadline was last moved
 }
 
 // run copies until the end, whatever it is.
 func (c *copier) run() {
-	if !c.x.begun { // the upstream takes its time: the head need not wait for the body any longer
-		c.begin()
-		if !c.flush() {
-			return
-		}
-	}
 	for {
 		n, err := c.x.answer.Read(*c.buffer)
 		if n > 0 && !c.pass((*c.buffer)[:n]) {
@@ -130,14 +125,17 @@ func (c *copier) run() {
 	}
 }
 
-// begin sends the head once.
+// begin sends the head, if it is not out yet.
 func (c *copier) begin() {
 	if c.begun {
 		return
 	}
 	c.begun = true
-	c.x.head()
-	c.x.answer.Forget() // it will not be sent again, and may go on for long
+	if !c.x.committed {
+		c.x.head()
+	}
+	// Nothing will be sent again, and the answer may go on for long: the body of the request and the heads are let go of.
+	c.x.answer.Forget()
 	c.x.letGo()
 	clear(c.x.w.Header()) // net/http has a copy
 }
@@ -156,7 +154,7 @@ func (c *copier) pass(chunk []byte) bool {
 		c.x.usage = c.x.usage.Merge(usage)
 	}
 	c.arm()
-	return c.x.write(chunk) && c.flush() // also the last one, so that the client need not wait for our log
+	return c.x.write(chunk) && c.x.flush() // also the last one, so that the client need not wait for our log
 }
 
 // arm gives the client a while to take the next chunk. The deadline is moved only when some of it is used up: moving it for each
@@ -170,23 +168,14 @@ func (c *copier) arm() {
 	_ = http.NewResponseController(c.x.w).SetWriteDeadline(now.Add(stalled + stalled/6))
 }
 
-// flush sends what the server has buffered; false when the client is gone.
-func (c *copier) flush() bool {
-	if err := http.NewResponseController(c.x.w).Flush(); err != nil && !errors.Is(err, http.ErrNotSupported) {
-		c.x.writeFailed(err)
-		return false
-	}
-	return true
-}
-
 // finish ends the answer as the upstream ended it.
 func (c *copier) finish(err error) {
 	if err != io.EOF {
-		c.x.bodyFailed(err, c.begun)
-		if c.begun && c.streams && c.frames.AtBoundary() && c.x.broken != nil {
+		c.x.bodyFailed(err)
+		if c.streams && c.frames.AtBoundary() && c.x.broken != nil {
 			c.arm()
 			c.x.write(wire.StreamError(c.x.dialect, *c.x.broken, c.x.id))
-			c.flush()
+			c.x.flush()
 		}
 		return
 	}
@@ -211,6 +200,15 @@ func (x *exchange) write(p []byte) bool {
 	return true
 }
 
+// flush sends what the server has buffered; false when the client is gone.
+func (x *exchange) flush() bool {
+	if err := http.NewResponseController(x.w).Flush(); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		x.writeFailed(err)
+		return false
+	}
+	return true
+}
+
 // writeFailed records that the client cannot be written to any more.
 func (x *exchange) writeFailed(err error) {
 	x.gone()
@@ -222,14 +220,14 @@ func (x *exchange) writeFailed(err error) {
 
 // bodyFailed ends a request whose upstream broke inside the body. Before the head is out that is an honest status; afterwards the
 // connection must be cut, so that nobody takes the half for the whole.
-func (x *exchange) bodyFailed(err error, begun bool) {
+func (x *exchange) bodyFailed(err error) {
 	fault := hint.FaultReset
 	if broken, ok := errors.AsType[*upstream.BodyError](err); ok {
 		fault = broken.Fault
 	}
 	if x.left() {
 		x.gone()
-		x.cut = begun
+		x.cut = x.committed
 		return
 	}
 	x.fault = string(fault)
@@ -239,7 +237,7 @@ func (x *exchange) bodyFailed(err error, begun bool) {
 	} else {
 		x.h.Metrics.UpstreamError(x.lane.Provider, x.fault)
 	}
-	if !begun {
+	if !x.committed {
 		x.refuse(refusal)
 		return
 	}

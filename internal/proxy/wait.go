@@ -15,24 +15,21 @@ func (x *exchange) wait(ticket *gate.Ticket) *gate.Grant {
 	case <-ticket.Decided():
 	case <-x.r.Context().Done():
 		ticket.Abandon()
+		x.queued = ticket.Waited()
 		x.endedByContext()
 		return nil
 	}
+	x.queued = ticket.Waited()
 	grant, refusal := ticket.Result()
 	if grant != nil {
-		if x.attempts == 0 {
-			x.h.Metrics.Waited(x.class, grant.Waited())
-		}
-		x.queued = grant.Waited()
 		x.standing = grant.Standing()
 		return grant
 	}
 	if refusal.Reason == gate.QueueFull && x.h.Passthrough {
 		x.h.Metrics.Passthrough()
 		x.bypass = true
-		return x.h.Gate.Passthrough(x.request(x.h.Upstream.Lanes(x.provider, x.model(), x.r.Header)))
+		return x.h.Gate.Passthrough(x.request())
 	}
-	x.queued = time.Since(x.began)
 	x.refuse(x.explain(refusal))
 	return nil
 }
@@ -59,6 +56,9 @@ func (x *exchange) explain(refusal *gate.Refusal) *wire.Error {
 		NoRetry: refusal.Reason == gate.QueueTimeout && x.announced, // its client has given up by now
 	}
 }
+
+// stopping reports whether the sidecar has ended the request, since it stops and waits no longer.
+func (x *exchange) stopping() bool { return context.Cause(x.r.Context()) == ErrStopping }
 
 // left reports whether the client hung up, as opposed to the sidecar's own stop.
 func (x *exchange) left() bool {

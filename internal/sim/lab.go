@@ -29,6 +29,7 @@ type Setup struct {
 	Mock    mock.Options
 	Handler http.Handler // an upstream instead of the mock
 	Env     []string     // settings, as NAME=value
+	File    string       // settings, as YAML
 }
 
 // Lab is a running sidecar and its upstream. Make it, and everything that uses it, inside one bubble.
@@ -60,7 +61,7 @@ func New(t testing.TB, s Setup) *Lab {
 	l.client = &http.Client{Transport: &http.Transport{DialContext: l.Net.DialContext, MaxIdleConnsPerHost: 100, DisableCompression: true}}
 	l.startUpstream(s)
 
-	settings, err := config.Load(config.Sources{Environ: append([]string{"SIDECAR_UPSTREAM_URL=http://" + upstreamAddr + "/v1", "SIDECAR_API_KEYS=nvapi-test-key"}, s.Env...)})
+	settings, err := config.Load(s.sources())
 	if err != nil {
 		t.Fatalf("settings: %v", err)
 	}
@@ -80,6 +81,17 @@ func New(t testing.TB, s Setup) *Lab {
 	}()
 	synctest.Wait()
 	return l
+}
+
+// sources are the settings: those of a file stand alone, others come on top of an upstream with one key.
+func (s Setup) sources() config.Sources {
+	if s.File != "" {
+		return config.Sources{
+			Environ:  append([]string{"SIDECAR_CONFIG=lab.yaml"}, s.Env...),
+			ReadFile: func(string) ([]byte, error) { return []byte(s.File), nil },
+		}
+	}
+	return config.Sources{Environ: append([]string{"SIDECAR_UPSTREAM_URL=http://" + upstreamAddr + "/v1", "SIDECAR_API_KEYS=nvapi-test-key"}, s.Env...)}
 }
 
 // startUpstream serves the mock, or the handler in its place.

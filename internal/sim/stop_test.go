@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -91,7 +92,7 @@ func TestUptimeIsTrueAtEveryScrape(t *testing.T) {
 	bubble(t, Setup{}, func(t *testing.T, l *Lab) {
 		for _, at := range []time.Duration{10, 100, 1000} {
 			time.Sleep(at*time.Second - time.Since(epoch))
-			if want := fmt.Sprintf("sidecar_uptime_seconds %d\n", at); at < 1000 && !strings.Contains(l.Metrics(), want) {
+			if want := fmt.Sprintf("sidecar_uptime_seconds %d\n", at); !strings.Contains(l.Metrics(), want) {
 				t.Errorf("the metrics lack %s", want)
 			}
 		}
@@ -115,6 +116,41 @@ func TestReadinessFollowsTheUpstream(t *testing.T) {
 		}
 		if n := l.Mock.Stats().Accepted; n != 0 {
 			t.Errorf("readiness cost %d of the quota; want 0", n)
+		}
+	})
+}
+
+func TestWhatCostsNoQuotaIsRefusedWhileDraining(t *testing.T) {
+	bubble(t, Setup{Mock: mock.Options{Limiter: "none", Chunks: 5, ChunkGap: 2 * time.Second}}, func(t *testing.T, l *Lab) {
+		stream := make(chan Reply, 1)
+		go func() { stream <- l.Chat("m/a", true) }()
+		time.Sleep(time.Second)
+		if r := l.Do(t.Context(), http.MethodGet, "/v1/models", ""); r.Status != http.StatusOK {
+			t.Errorf("before the stop = %d; want 200", r.Status)
+		}
+		l.Terminate()
+		synctest.Wait()
+		if r := l.Do(t.Context(), http.MethodGet, "/v1/models", ""); r.Status != http.StatusServiceUnavailable || r.Header.Get("X-Sidecar-Reason") != "draining" {
+			t.Errorf("while draining = %d %q; want 503 draining", r.Status, r.Header.Get("X-Sidecar-Reason"))
+		}
+		<-stream
+		<-l.Stopped()
+	})
+}
+
+func TestAnUploadThatOutlastsTheStopIsNotItsClientsMistake(t *testing.T) {
+	bubble(t, Setup{Env: []string{"SIDECAR_SHUTDOWN_TIMEOUT=5s"}}, func(t *testing.T, l *Lab) {
+		conn, err := l.Net.DialContext(t.Context(), "tcp", proxyAddr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = conn.Close() }()
+		_, _ = io.WriteString(conn, "POST /v1/x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\nhalf")
+		synctest.Wait()
+		l.Terminate()
+		<-l.Stopped()
+		if n := len(l.Log.Lines(`"msg":"request"`, `"reason":"draining"`, `"status":503`)); n != 1 {
+			t.Errorf("%d log lines of the upload; want 1 with draining, before Run returns:\n%s", n, l.Log)
 		}
 	})
 }

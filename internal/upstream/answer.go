@@ -183,15 +183,27 @@ func (e *BodyError) outcome() hint.Outcome {
 	return hint.Failed(e.Fault)
 }
 
-// First waits up to wait for the body to begin and reports whether it has, or has ended; it may be called again. The bytes are
-// kept for Read. Where the first event of a stream is an error, Outcome says so then, as if it had come with a status of its own;
-// where the body broke before its first byte, Outcome is Broken and the answer can still be withheld.
-func (a *Answer) First(wait time.Duration) bool {
-	begun := a.await(wait, func() bool {
-		return len(a.held) > 0 && (!a.stream || firstEvent(a.held, false) != undecided)
+// First reads until the body has begun, an event stream with its first event, or has ended. The bytes are kept for Read. Where the
+// first event is an error, Outcome says so then, as if it had come with a status of its own; where the body broke before its first
+// byte, Outcome is Broken.
+//
+// If that takes longer than wait, late is called, once, on another goroutine while the caller is still inside First: it may do what
+// the caller would, such as send the head. From then on Outcome stays, and the first bytes of any kind are enough. late never runs,
+// nor begins, after First has returned.
+func (a *Answer) First(wait time.Duration, late func()) {
+	told := make(chan struct{})
+	timer := time.AfterFunc(wait, func() {
+		defer close(told)
+		late()
 	})
-	if !begun || a.Outcome.Class != hint.OK {
-		return begun
+	for a.err == nil && !a.begun() && !(len(a.held) > 0 && isClosed(told)) {
+		b := make([]byte, fetchSize)
+		n, err := a.readBody(b)
+		a.take(chunk{b[:n], err})
+	}
+	if !timer.Stop() {
+		<-told
+		return
 	}
 	broken, ok := a.err.(*BodyError)
 	switch {
@@ -203,11 +215,25 @@ func (a *Answer) First(wait time.Duration) bool {
 		a.attempt.provider.keys.mask(a.held)
 		a.classify(string(a.held))
 	}
-	return true
+}
+
+// begun reports whether enough of the body is held to know how it begins.
+func (a *Answer) begun() bool {
+	return len(a.held) > 0 && (!a.stream || firstEvent(a.held, false) != undecided)
+}
+
+// isClosed reports whether c is closed.
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
 }
 
 // await fetches until enough holds or the body ends, for at most that long.
-func (a *Answer) await(wait time.Duration, enough func() bool) bool {
+func (a *Answer) await(wait time.Duration, enough func() bool) {
 	var timer *time.Timer
 	for a.err == nil && !enough() {
 		if timer == nil {
@@ -219,10 +245,9 @@ func (a *Answer) await(wait time.Duration, enough func() bool) bool {
 		case c := <-a.pending:
 			a.take(c)
 		case <-timer.C:
-			return false
+			return
 		}
 	}
-	return true
 }
 
 // fetch reads once from the body on a goroutine of its own, so that the owner can wait for it with a time limit. Answer.Close waits

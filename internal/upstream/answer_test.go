@@ -168,7 +168,7 @@ func TestOurKeysAreMaskedInErrorEvents(t *testing.T) {
 	bubble(t, Provider{Accounts: accounts("one")}, replies(text, true), func(r *rig) {
 		a := r.post()
 		defer a.Close()
-		a.First(time.Second)
+		a.First(time.Second, func() { t.Error("First is late") })
 		expectWhole(t, a, "data: {\"error\":\"the key ************* is bad\"}\n\n")
 	})
 }
@@ -188,28 +188,31 @@ func TestFirstFindsTheErrorInTheFirstEvent(t *testing.T) {
 	tests := []struct {
 		name   string
 		chunks []string
-		begun  bool
+		late   bool
 		after  time.Duration
 		class  hint.Class
 		fault  hint.Fault
 	}{
-		{"an event", []string{"1s|" + asChunk("data: {\"choices\":[]}\n\n"), "0s|" + lastChunk}, true, time.Second, hint.OK, ""},
-		{"silence", []string{"1m|" + lastChunk}, false, 10 * time.Second, hint.OK, ""},
-		{"comments only", []string{"1s|" + asChunk(": ping\n\n"), "1m|" + lastChunk}, false, 10 * time.Second, hint.OK, ""},
+		{"an event", []string{"1s|" + asChunk("data: {\"choices\":[]}\n\n"), "0s|" + lastChunk}, false, time.Second, hint.OK, ""},
+		{"silence", []string{"1m|" + lastChunk}, true, time.Minute, hint.OK, ""},
+		{"a comment, then silence", []string{"1s|" + asChunk(": ping\n\n"), "1m|" + lastChunk}, true, 61 * time.Second, hint.OK, ""},
+		{"a late comment", []string{"11s|" + asChunk(": ping\n\n"), "1m|" + lastChunk}, true, 11 * time.Second, hint.OK, ""},
+		{"a late error", []string{"11s|" + asChunk("data: {\"error\":1}\n\n"), "0s|" + lastChunk}, true, 11 * time.Second, hint.OK, ""},
+		{"a late cut", []string{"11s|"}, true, 11 * time.Second, hint.OK, ""},
 		{
 			"an error after a comment",
 			[]string{"1s|" + asChunk(": ping\n\n"), "1s|" + asChunk("data: {\"error\":{\"message\":\"boom\"}}\n\n"), "0s|" + lastChunk},
-			true, 2 * time.Second, hint.UpstreamError, "",
+			false, 2 * time.Second, hint.UpstreamError, "",
 		},
 		{
 			"exhaustion in two pieces",
 			[]string{"0s|" + asChunk("event: error\n"), "1s|" + asChunk("data: {\"message\":\"ResourceExhausted\"}\n\n"), "0s|" + lastChunk},
-			true, time.Second, hint.WorkerExhausted, "",
+			false, time.Second, hint.WorkerExhausted, "",
 		},
-		{"a rate limit", []string{"0s|" + asChunk("data: {\"error\":{\"type\":\"rate_limit_error\"}}\n\n"), "0s|" + lastChunk}, true, 0, hint.Quota, ""},
-		{"a bare error that ends", []string{"0s|" + asChunk(`{"error":"x"}`), "1s|" + lastChunk}, true, time.Second, hint.UpstreamError, ""},
-		{"a cut", []string{"1s|"}, true, time.Second, hint.Broken, hint.FaultReset},
-		{"nothing, whole", []string{"1s|" + lastChunk}, true, time.Second, hint.OK, ""},
+		{"a rate limit", []string{"0s|" + asChunk("data: {\"error\":{\"type\":\"rate_limit_error\"}}\n\n"), "0s|" + lastChunk}, false, 0, hint.Quota, ""},
+		{"a bare error that ends", []string{"0s|" + asChunk(`{"error":"x"}`), "1s|" + lastChunk}, false, time.Second, hint.UpstreamError, ""},
+		{"a cut", []string{"1s|"}, false, time.Second, hint.Broken, hint.FaultReset},
+		{"nothing, whole", []string{"1s|" + lastChunk}, false, time.Second, hint.OK, ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -218,10 +221,10 @@ func TestFirstFindsTheErrorInTheFirstEvent(t *testing.T) {
 				a := r.post()
 				defer a.Close()
 				expectOutcome(t, a, hint.OK, "")
-				start := time.Now()
-				begun := a.First(10 * time.Second)
-				if took := time.Since(start); begun != tt.begun || took != tt.after {
-					t.Errorf("First = %t after %v; want %t after %v", begun, took, tt.begun, tt.after)
+				start, late := time.Now(), time.Duration(0)
+				a.First(10*time.Second, func() { late = time.Since(start) })
+				if took := time.Since(start); (late != 0) != tt.late || took != tt.after || tt.late && late != 10*time.Second {
+					t.Errorf("First took %v and was late after %v; want %v, late %t", took, late, tt.after, tt.late)
 				}
 				expectOutcome(t, a, tt.class, tt.fault)
 			})
@@ -237,7 +240,7 @@ func TestFirstKeepsEveryByteForRead(t *testing.T) {
 			a := r.post()
 			defer a.Close()
 			for _, wait := range waits {
-				a.First(wait)
+				a.First(wait, func() {})
 			}
 			expectWhole(t, a, ": ping\n\ndata: a\n\ndata: b\n\n")
 			expectOutcome(t, a, hint.OK, "")
@@ -245,17 +248,17 @@ func TestFirstKeepsEveryByteForRead(t *testing.T) {
 	}
 }
 
-func TestACommentIsNotHeldBackByAnUnansweredFirst(t *testing.T) {
+func TestACommentIsNotHeldBackOnceFirstIsLate(t *testing.T) {
 	t.Parallel()
 	bubble(t, Provider{}, trickle(streamHead, "1s|"+asChunk(": ping\n\n"), "1h|"+lastChunk), func(r *rig) {
 		a := r.post()
 		defer a.Close()
-		a.First(500 * time.Millisecond)
 		start := time.Now()
+		a.First(500*time.Millisecond, func() {})
 		b := make([]byte, 64)
 		n, err := a.Read(b)
-		if took := time.Since(start); string(b[:n]) != ": ping\n\n" || err != nil || took != 500*time.Millisecond {
-			t.Errorf("Read = %q, %v after %v; want the comment after 500ms", b[:n], err, took)
+		if took := time.Since(start); string(b[:n]) != ": ping\n\n" || err != nil || took != time.Second {
+			t.Errorf("Read = %q, %v after %v; want the comment after 1s, when it came", b[:n], err, took)
 		}
 	})
 }
@@ -267,19 +270,23 @@ func TestFirstOfAnOrdinaryBodyWaitsForItsFirstByte(t *testing.T) {
 		a := r.post()
 		defer a.Close()
 		start := time.Now()
-		if begun := a.First(50 * time.Millisecond); !begun || time.Since(start) != 20*time.Millisecond {
-			t.Errorf("First = %t after %v; want true after 20ms", begun, time.Since(start))
+		a.First(50*time.Millisecond, func() { t.Error("First is late") })
+		if took := time.Since(start); took != 20*time.Millisecond {
+			t.Errorf("First took %v; want 20ms", took)
 		}
 		expectOutcome(t, a, hint.OK, "")
 		expectWhole(t, a, `{"error":"quoted, not meant"}`)
 	})
 }
 
-func TestCloseWaitsForWhatFirstHasBegun(t *testing.T) {
+func TestCloseWaitsForTheReadOfAnErrorBody(t *testing.T) {
 	t.Parallel()
-	bubble(t, Provider{}, trickle(streamHead, "1h|"+lastChunk), func(r *rig) {
+	head := "HTTP/1.1 500 Oops\r\nTransfer-Encoding: chunked\r\n\r\n"
+	bubble(t, Provider{}, trickle(head, "1h|"+lastChunk), func(r *rig) {
 		a := r.post()
-		a.First(time.Second)
+		if a.pending == nil {
+			t.Error("no read is under way; the test shows nothing")
+		}
 		a.Close()
 		if a.pending != nil {
 			t.Error("a read is under way after Close")

@@ -117,7 +117,8 @@ type attempt struct {
 	pooled bool
 	muxed  bool
 
-	headersLeft atomic.Bool // HTTP/2: the request's headers went to the connection
+	headersLeft atomic.Bool // the request's headers went to the connection, on HTTP/1 to its buffer
+	headEnd     int64       // how much had been written by then; owned by the transport's writer
 	bodyLeft    atomic.Bool // the request went to the connection's buffer
 	sentOnce    atomic.Bool
 
@@ -133,9 +134,7 @@ func (a *attempt) start(ctx context.Context) *http.Request {
 	a.timer = time.AfterFunc(a.provider.headLimit, a.expire)
 	a.trace.GotConn = a.gotConn
 	a.trace.PutIdleConn = a.putIdle
-	if a.provider.base.Scheme == "https" {
-		a.trace.WroteHeaders = a.wroteHeaders
-	}
+	a.trace.WroteHeaders = a.wroteHeaders
 	if a.request.Sent != nil {
 		a.trace.WroteRequest = a.wroteRequest
 	}
@@ -236,13 +235,21 @@ func (a *attempt) written() bool {
 	return a.conn.since(a.before).written > 0
 }
 
-func (a *attempt) wroteHeaders() { a.headersLeft.Store(true) }
+func (a *attempt) wroteHeaders() {
+	a.headersLeft.Store(true)
+	if a.conn != nil && !a.muxed {
+		a.headEnd = a.conn.since(a.before).written
+	}
+}
 
-// wroteRequest is called when the request has gone to the connection, on HTTP/1 only to its buffer: the next write flushes it.
+// wroteRequest is called when the request has gone to the connection. On HTTP/1 a body that fits into the transport's buffer lies
+// there, behind the head, and the next write flushes it; one that does not has emptied the buffer and gone past it.
 func (a *attempt) wroteRequest(info httptrace.WroteRequestInfo) {
 	switch {
 	case info.Err != nil:
 	case a.conn == nil || a.muxed:
+		a.sent()
+	case a.conn.since(a.before).written > a.headEnd && !a.conn.isDeaf():
 		a.sent()
 	default:
 		a.bodyLeft.Store(true)

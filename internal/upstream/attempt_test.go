@@ -229,7 +229,7 @@ func TestClosingAnAnswerEndsTheUpstreamsConnection(t *testing.T) {
 		bubble(t, Provider{}, handle, func(r *rig) {
 			a := r.post()
 			if read {
-				a.First(time.Minute)
+				a.First(time.Minute, func() {})
 				_, _ = io.CopyN(io.Discard, a, 1<<20)
 			}
 			a.Close()
@@ -400,4 +400,21 @@ func TestAWriteErrorWithoutAnAnswerIsReportedInTime(t *testing.T) {
 			t.Errorf("took %v, written %t; want at most %v, true", took, a.Written, answerGrace)
 		}
 	})
+}
+
+func TestALongRequestIsSentBeforeItIsAnswered(t *testing.T) {
+	t.Parallel()
+	for _, size := range []int{1, 3900, 4095, 4096, 4097, 5000, 100_000} {
+		bubble(t, Provider{}, trickle("", "1m|"+ok), func(r *rig) {
+			sent := make(chan time.Time, 2)
+			start := time.Now()
+			a := r.attemptFirst(r.t.Context(), &Request{
+				Method: "POST", Path: "/x", Body: make([]byte, size), Sent: func() { sent <- time.Now() },
+			})
+			defer a.Close()
+			if took := (<-sent).Sub(start); took != 0 || len(sent) != 0 {
+				t.Errorf("%d bytes: Sent was called after %v, and %d times more; want at once, and once", size, took, len(sent))
+			}
+		})
+	}
 }

@@ -91,12 +91,12 @@ func pollSeconds(deadline time.Time) int {
 	return min(max(int(time.Until(deadline)/time.Second), 1), maxPoll)
 }
 
-// clean makes an answer's header, or trailer, fit for a client: end-to-end only, without what would let a web page read it, and
-// without our keys.
+// clean makes an answer's header, or trailer, fit for a client: end-to-end only, without what would let a web page read it, without
+// what only we may say, and without our keys.
 func (p *provider) clean(h http.Header) {
 	wire.RemoveHopByHop(h)
 	for name, values := range h {
-		if strings.HasPrefix(name, "Access-Control-") {
+		if strings.HasPrefix(name, "Access-Control-") || strings.HasPrefix(name, headerSidecar) {
 			delete(h, name)
 			continue
 		}

@@ -105,10 +105,13 @@ type Error struct {
 
 // Render returns the answer: its status, the headers to set (X-Sidecar-Reason, Content-Type, and as advised X-Should-Retry,
 // Retry-After in whole seconds and Retry-After-Ms), and the body in the shape of d. The headers belong to the caller. A reason that
-// is not in the list is rendered as an internal error.
+// is not in the list is rendered as an internal error; the empty one is not named.
 func (e Error) Render(d Dialect, requestID string) (status int, h http.Header, body []byte) {
 	row := reasons[e.Reason]
-	h = http.Header{"Content-Type": {"application/json"}, "X-Sidecar-Reason": {string(e.Reason)}}
+	h = http.Header{"Content-Type": {"application/json"}}
+	if e.Reason != "" {
+		h["X-Sidecar-Reason"] = []string{string(e.Reason)}
+	}
 	switch {
 	case row.advice == useless || e.NoRetry:
 		h["X-Should-Retry"] = []string{"false"}
