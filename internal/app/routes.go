@@ -1,6 +1,7 @@
 package app
 
 import (
+	"maps"
 	"net/http"
 	"strings"
 
@@ -74,9 +75,7 @@ func (a *App) notFound(w http.ResponseWriter, r *http.Request) {
 	}
 	a.metrics.Rejected(string(e.Reason))
 	status, header, body := e.Render(wire.DialectOf(r.URL.Path), r.Header.Get("X-Request-Id"))
-	for name, values := range header {
-		w.Header()[name] = values
-	}
+	maps.Copy(w.Header(), header)
 	w.WriteHeader(status)
 	_, _ = w.Write(body)
 }

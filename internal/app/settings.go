@@ -133,24 +133,32 @@ func (a *App) announce(c *config.Config) {
 	for _, warning := range c.Warnings {
 		a.logger.Warn(warning)
 	}
-	a.logger.Info("listening", "proxy", a.Addr(), "metrics", a.MetricsAddr(), "clients", len(c.Clients))
+	a.logger.Info("listening", "proxy", a.Addr(), "metrics", a.MetricsAddr(), "client_keys", len(c.Clients))
 	for i := range c.Providers {
 		p := &c.Providers[i]
 		keys := 0
 		for _, account := range p.Accounts {
 			keys += len(account.Keys)
 		}
-		whose := "the sidecar's"
-		if keys == 0 {
-			whose = "each client's own"
-			if p.NVIDIA {
-				whose += " (set NVIDIA_API_KEY to hold one here; a key: https://build.nvidia.com)"
-			}
-		}
-		a.logger.Info("forwarding", "provider", p.Name, "url", p.URL.Redacted(), "key", whose, "keys", keys,
+		a.logger.Info("forwarding", "provider", p.Name, "url", p.URL.Redacted(), "key", whoseKey(c, p, keys), "keys", keys,
 			"limits", p.Rates().String(), "account_limits", p.AccountLimits.String())
 	}
 	if c.StateDir == "" {
 		a.logger.Info("state is kept in memory and ends with the process")
 	}
+}
+
+// whoseKey says with whose key a provider that has some keys of its own, or none, is asked.
+func whoseKey(c *config.Config, p *config.Provider, keys int) string {
+	if keys > 0 {
+		return "the sidecar's"
+	}
+	whose := "each client's own"
+	if len(c.Clients) > 0 {
+		whose = "none, since what a client sends is its key to the sidecar"
+	}
+	if p.NVIDIA {
+		whose += " (set NVIDIA_API_KEY to hold one here; a key: https://build.nvidia.com)"
+	}
+	return whose
 }

@@ -345,8 +345,14 @@ func TestDrainRefusesWhoWaitsWhoComesAndWhoComesBack(t *testing.T) {
 		}
 		untaken := h.Enqueue(ask(normal, laneB))
 		h.until(time.Second)
+		if h.Draining() {
+			t.Error("Draining() = true before Drain; want false")
+		}
 		h.Drain()
 		h.Drain()
+		if !h.Draining() {
+			t.Error("Draining() = false after Drain; want true")
+		}
 		newcomer := h.enter(ask(urgent, laneB))
 		running.grant.Settle(quota.Use{Written: true})
 		running.ticket.Requeue(time.Time{}, running.ticket.request.Lanes)
@@ -449,6 +455,20 @@ func TestPassthroughIsChargedAndDoesNotWait(t *testing.T) {
 		v := h.enter(ask(normal, laneA))
 		h.until(5 * time.Minute)
 		h.wantGrant("who comes after it", v, 61*time.Second, laneA)
+	})
+}
+
+func TestWhoComesBackMayTakeAnotherLane(t *testing.T) {
+	t.Parallel()
+	bubble(t, Options{}, func(h *hall) {
+		h.meter.rules[laneA] = &rule{every: time.Hour}
+		v := h.enter(ask(normal, laneA))
+		h.wantGrantNow("the first", v)
+		v.grant.Settle(quota.Use{Written: true})
+		v.ticket.Requeue(time.Time{}, []limit.Scope{laneB})
+		again := h.watch(v.ticket)
+		h.until(time.Second)
+		h.wantGrant("the one that came back", again, 0, laneB)
 	})
 }
 

@@ -69,6 +69,27 @@ func TestAClientBringsItsClasses(t *testing.T) {
 	}
 }
 
+func TestAKeyThatWasRecognisedIsTakenOut(t *testing.T) {
+	t.Parallel()
+	own := "sk-ant-her-own"
+	for _, tt := range []struct {
+		name   string
+		header http.Header
+		left   string // of the headers that hold credentials
+	}{
+		{"a bearer", http.Header{"Authorization": {"Bearer " + aliceKey}}, ""},
+		{"x-api-key", http.Header{"X-Api-Key": {bobKey}}, ""},
+		{"a bearer beside the provider's key", http.Header{"Authorization": {"Bearer " + aliceKey}, "X-Api-Key": {own}}, own},
+		{"x-api-key beside another scheme", http.Header{"Authorization": {"Basic eDp5"}, "X-Api-Key": {bobKey}}, "Basic eDp5"},
+		{"a foreign key", http.Header{"Authorization": {"Bearer " + own}}, "Bearer " + own},
+	} {
+		_, _ = household().Identify(tt.header)
+		if got := tt.header.Get("Authorization") + tt.header.Get("X-Api-Key"); got != tt.left {
+			t.Errorf("%s: Identify leaves %q; want %q", tt.name, got, tt.left)
+		}
+	}
+}
+
 func TestWithoutClientsEverybodyIsNobody(t *testing.T) {
 	t.Parallel()
 	for _, h := range []http.Header{{}, {"Authorization": {"Bearer nvapi-x"}}} {

@@ -11,6 +11,7 @@ package guard
 
 import (
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 
@@ -98,9 +99,7 @@ func (g *Guard) refuse(w http.ResponseWriter, r *http.Request, reason wire.Reaso
 	g.refused(reason)
 	e := wire.Error{Reason: reason, Message: message}
 	status, header, body := e.Render(wire.DialectOf(r.URL.Path), r.Header.Get("X-Request-Id"))
-	for name, values := range header {
-		w.Header()[name] = values
-	}
+	maps.Copy(w.Header(), header)
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
 	_, _ = w.Write(body)

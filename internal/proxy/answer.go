@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"maps"
 	"net/http"
 	"strconv"
 	"time"
@@ -15,14 +16,17 @@ func (x *exchange) refuse(e *wire.Error) {
 	x.status = status
 	x.firstByte = time.Since(x.began)
 	header := x.w.Header()
-	for name, values := range extra {
-		header[name] = values
-	}
+	maps.Copy(header, extra)
 	x.setHeaders(header)
 	x.w.WriteHeader(status)
 	if x.r.Method != http.MethodHead {
 		x.write(body)
 	}
+}
+
+// patience gives the client a while, from now on, to take what is sent to it.
+func (x *exchange) patience() {
+	_ = http.NewResponseController(x.w).SetWriteDeadline(time.Now().Add(stalled))
 }
 
 // ownHeaders is the number of headers that setHeaders may set.

@@ -68,6 +68,7 @@ type exchange struct {
 	broken     *wire.Error // why the stream broke after its head was out
 	cut        bool        // the connection must be broken off
 	slowReader bool        // the client stopped reading
+	panicked   any         // what a stand-in of the handler panicked with
 }
 
 // phase is where in its life a request is; the log says where it ended.

@@ -113,6 +113,9 @@ func (x *exchange) send(lane limit.Scope, sent func()) retry.Decision {
 		answer.First(firstWait, x.commit)
 		x.outcome = answer.Outcome
 	}
+	if x.panicked != nil {
+		panic(x.panicked)
+	}
 	x.countOutcome()
 	if x.committed || x.bypass { // the head is out, or it has no place in the queue to go back to
 		return retry.Decision{Action: retry.Pass}
@@ -127,25 +130,34 @@ func (x *exchange) send(lane limit.Scope, sent func()) retry.Decision {
 // commit sends the head of a success whose body takes its time. It stands in for the handler, which waits in Answer.First for the body
 // meanwhile, so that still only one goroutine at a time writes to the client.
 func (x *exchange) commit() {
+	defer x.keepPanic()
 	if x.grant != nil {
 		x.grant.Observe(x.outcome)
 	}
 	x.head()
+	x.patience()
 	x.flush()
+}
+
+// keepPanic is deferred by what stands in for the handler on another goroutine, where a panic of ours would end the process.
+func (x *exchange) keepPanic() {
+	if p := recover(); p != nil {
+		x.panicked = p
+	}
 }
 
 // interim passes an upstream's 1xx answer on. It runs inside Attempt, so the handler is not writing.
 func (x *exchange) interim(status int, header http.Header) {
+	defer x.keepPanic()
 	if !x.r.ProtoAtLeast(1, 1) { // it knows of none (RFC 9110, 15.2)
 		return
 	}
 	own := x.w.Header()
 	final := maps.Clone(own)
 	maps.Copy(own, header)
-	control := http.NewResponseController(x.w)
-	_ = control.SetWriteDeadline(time.Now().Add(stalled)) // a client that does not read must not hold the attempt's slot
+	x.patience() // a client that does not read must not hold the attempt's slot
 	x.w.WriteHeader(status)
-	_ = control.SetWriteDeadline(time.Time{})
+	_ = http.NewResponseController(x.w).SetWriteDeadline(time.Time{})
 	clear(own)
 	maps.Copy(own, final)
 }

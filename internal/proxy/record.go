@@ -28,6 +28,7 @@ func (x *exchange) end() {
 	if x.cut {
 		panic(http.ErrAbortHandler)
 	}
+	x.patience() // net/http has the end of the answer still to send, long after the last chunk perhaps
 }
 
 // crashed ends a request that a bug of ours broke: with a plain 500 where nothing was answered yet, else with a cut. The stack holds

@@ -3,6 +3,7 @@ package proxy
 import (
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"os"
 	"strings"
@@ -46,7 +47,9 @@ func (x *exchange) relay() {
 
 // isEventStream reports whether the answer is a stream of server-sent events that is not compressed.
 func isEventStream(h http.Header) bool {
-	return strings.HasPrefix(h.Get("Content-Type"), "text/event-stream") && h.Get("Content-Encoding") == ""
+	const media = "text/event-stream"
+	kind := h.Get("Content-Type")
+	return len(kind) >= len(media) && strings.EqualFold(kind[:len(media)], media) && h.Get("Content-Encoding") == ""
 }
 
 // head sends status and headers to the client.
@@ -55,8 +58,13 @@ func (x *exchange) head() {
 	x.status = x.answer.Status
 	x.firstByte = time.Since(x.began)
 	header := x.w.Header()
-	for name, values := range x.answer.Header {
-		header[name] = values
+	vary := header["Vary"] // guard's: our answer differs by Origin
+	maps.Copy(header, x.answer.Header)
+	if len(vary) > 0 {
+		header["Vary"] = append(vary, x.answer.Header["Vary"]...)
+	}
+	if isEventStream(header) {
+		delete(header, "Content-Length") // an error event may have to follow
 	}
 	if final[x.outcome.Class] {
 		header["X-Should-Retry"] = []string{"false"}
@@ -88,6 +96,7 @@ func (x *exchange) translate() (read []byte, done bool) {
 		header.Set("Content-Type", "application/json")
 		header.Del("Content-Length")
 	}
+	x.patience()
 	x.head()
 	if x.r.Method != http.MethodHead {
 		x.write(body)

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 )
 
 // page are the headers that a browser sends for a listed page.
@@ -109,6 +110,74 @@ func TestALongPathOrProviderDoesNotFillTheLog(t *testing.T) {
 			if len(line) > 2000 {
 				t.Errorf("a log line has %d bytes; want at most 2000: %.100s…", len(line), line)
 			}
+		}
+	})
+}
+
+func TestAnAnswerThatEndsAfterALongSilenceEndsWhole(t *testing.T) {
+	upstream := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/v1/chat") {
+			w.Header().Set("Content-Type", "text/event-stream")
+			_, _ = io.WriteString(w, "data: [DONE]\n\n")
+			_ = http.NewResponseController(w).Flush()
+			<-time.After(3 * time.Minute)
+		}
+	})
+	bubble(t, Setup{Handler: upstream}, func(t *testing.T, l *Lab) {
+		if r := l.Chat("m/a", true); r.Err != nil || r.Body != "data: [DONE]\n\n" || r.Took != 3*time.Minute {
+			t.Errorf("the stream = %q, error %v after %s; want it whole after 3m", r.Body, r.Err, r.Took)
+		}
+	})
+}
+
+func TestHTTP2IsSpokenWhereItIsSwitchedOn(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		answer string
+		body   string
+		cut    bool
+	}{
+		{"whole", sseHead + oneHi + "0\r\n\r\n", "data: hi\n\n", false},
+		{"cut", sseHead + oneHi, "data: hi\n\ndata: {\"error\":", true},
+	} {
+		bubble(t, Setup{Handler: hijacked(tt.answer, false), Env: []string{"SIDECAR_H2C=true"}}, func(t *testing.T, l *Lab) {
+			protocols := new(http.Protocols)
+			protocols.SetUnencryptedHTTP2(true)
+			transport := &http.Transport{DialContext: l.Net.DialContext, Protocols: protocols}
+			defer transport.CloseIdleConnections()
+			l.client.Transport = transport
+			for range 2 { // the connection bears it
+				r := l.Chat("m/a", true)
+				if r.Status != http.StatusOK || !strings.HasPrefix(r.Body, tt.body) || (r.Err != nil) != tt.cut {
+					t.Errorf("%s = %d %q, error %v; want 200 with %q, cut %t", tt.name, r.Status, r.Body, r.Err, tt.body, tt.cut)
+				}
+			}
+			if n := len(l.Log.Lines(`"msg":"request"`, `"status":200`)); n != 2 {
+				t.Errorf("%s: %d log lines; want 2: %s", tt.name, n, l.Log)
+			}
+		})
+	}
+}
+
+func TestAStreamWithADeclaredLengthThatBreaksIsTheUpstreamsFault(t *testing.T) {
+	answer := "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: 100\r\n\r\ndata: hi\n\n"
+	bubble(t, Setup{Handler: hijacked(answer, false)}, func(t *testing.T, l *Lab) {
+		r := l.Chat("m/a", true)
+		if r.Err == nil || !strings.Contains(r.Body, "upstream_unreachable") {
+			t.Errorf("the stream = %q, error %v; want an error event and a cut", r.Body, r.Err)
+		}
+		if n := len(l.Log.Lines(`"reason":"upstream_unreachable"`)); n != 1 {
+			t.Errorf("%d log lines blame the upstream; want 1: %s", n, l.Log)
+		}
+	})
+}
+
+func TestVaryOfBothSidesReachesThePage(t *testing.T) {
+	upstream := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Vary", "Accept") })
+	bubble(t, Setup{Handler: upstream, Env: listed}, func(t *testing.T, l *Lab) {
+		resp, _ := raw(t, l, "GET /v1/x HTTP/1.1\r\nHost: localhost\r\n"+page+"\r\n")
+		if got := strings.Join(resp.Header["Vary"], ", "); !strings.Contains(got, "Origin") || !strings.Contains(got, "Accept") {
+			t.Errorf("Vary = %q; want Origin, by which our answer differs, and the upstream's own", got)
 		}
 	})
 }

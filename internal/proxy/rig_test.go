@@ -1,0 +1,165 @@
+package proxy
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"nimsidecar/internal/gate"
+	"nimsidecar/internal/guard"
+	"nimsidecar/internal/hint"
+	"nimsidecar/internal/limit"
+	"nimsidecar/internal/memnet"
+	"nimsidecar/internal/quota"
+	"nimsidecar/internal/secret"
+	"nimsidecar/internal/upstream"
+)
+
+// rig is a Handler before an upstream, in a bubble.
+type rig struct {
+	*Handler
+	ledger *ledger
+	log    *bytes.Buffer
+}
+
+// ledger is a budget that counts, and panics where it is told to.
+type ledger struct {
+	*quota.Book
+	charged, settled, refunded int
+	crash                      string // the method that panics, with a text that nobody may see
+}
+
+const canary = "PROMPT-CANARY"
+
+func (l *ledger) step(method string) {
+	if l.crash == method {
+		panic(canary)
+	}
+}
+
+func (l *ledger) Reserve(now time.Time, lane limit.Scope, c quota.Claim) (*quota.Hold, quota.Readiness) {
+	l.step("Reserve")
+	hold, ready := l.Book.Reserve(now, lane, c)
+	if hold != nil {
+		l.charged++
+	}
+	return hold, ready
+}
+
+func (l *ledger) Observe(now time.Time, h *quota.Hold, o hint.Outcome) {
+	l.step("Observe")
+	l.Book.Observe(now, h, o)
+}
+
+func (l *ledger) Settle(now time.Time, h *quota.Hold, u quota.Use) {
+	l.settled++
+	if !u.Written {
+		l.refunded++
+	}
+	l.Book.Settle(now, h, u)
+}
+
+// bubble runs test with a Handler whose upstream is answer, paced by a limit such as 1-M; "" is none. At its end every slot must have been
+// settled and every byte of a body let go.
+func bubble(t *testing.T, rates string, answer http.HandlerFunc, test func(r *rig)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		var terms limit.Rates
+		if rates != "" {
+			var err error
+			if terms, err = limit.Parse(rates); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var network memnet.Network
+		listener, err := network.Listen("up.test:80")
+		if err != nil {
+			t.Fatal(err)
+		}
+		server := &http.Server{Handler: answer, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)}
+		go func() { _ = server.Serve(listener) }()
+		r := &rig{log: new(bytes.Buffer)}
+		r.ledger = &ledger{Book: quota.New(quota.Options{Terms: func(limit.Scope) quota.Terms { return quota.Terms{Rates: terms} }})}
+		door := gate.New(gate.Options{Budget: r.ledger})
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- door.Run(ctx) }()
+		table := testTable(t, network.DialContext)
+		r.Handler = New(Options{
+			Guard: guard.New(guard.Options{}), Gate: door, Upstream: table, MaxWait: time.Minute, Logger: slog.New(slog.NewJSONHandler(r.log, nil)),
+		})
+		test(r)
+		stop()
+		<-ended
+		table.Close()
+		_ = server.Close()
+		if r.ledger.charged != r.ledger.settled || r.Held() != 0 {
+			t.Errorf("%d slots charged and %d settled, %d bytes held; want as many, and none", r.ledger.charged, r.ledger.settled, r.Held())
+		}
+	})
+}
+
+// testTable is a table of one provider with one key.
+func testTable(t testing.TB, dial func(context.Context, string, string) (net.Conn, error)) *upstream.Table {
+	t.Helper()
+	table, err := upstream.New(upstream.Options{DialContext: dial, Providers: []upstream.Provider{{
+		Name: "up", URL: &url.URL{Scheme: "http", Host: "up.test"},
+		Accounts: []upstream.Account{{Name: "one", Keys: []upstream.Key{{Alias: "one-key", Secret: secret.New("nvapi-test")}}}},
+	}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return table
+}
+
+// chat is a request for a chat completion that asks for what its body must not show.
+func chat(ctx context.Context, stream string) *http.Request {
+	body := `{"model":"m/a","stream":` + stream + `,"messages":[{"role":"user","content":"` + canary + `"}]}`
+	r := httptest.NewRequestWithContext(ctx, http.MethodPost, "/v1/chat/completions", strings.NewReader(body))
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("X-Request-Id", "id-1")
+	r.RemoteAddr = "192.0.2.1:1234"
+	return r
+}
+
+// serve handles one request and reports whether the handler had its connection cut.
+func (r *rig) serve(w http.ResponseWriter, req *http.Request) (cut bool) {
+	defer func() {
+		if p := recover(); p != nil {
+			if p != http.ErrAbortHandler {
+				panic(p)
+			}
+			cut = true
+		}
+	}()
+	r.ServeHTTP(w, req)
+	return false
+}
+
+// says is an upstream that answers 200 with those lines of header, then each piece of the body after its pause.
+func says(header string, pause time.Duration, pieces ...string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		name, value, _ := strings.Cut(header, ": ")
+		w.Header().Set(name, value)
+		w.WriteHeader(http.StatusOK)
+		for _, piece := range pieces {
+			_ = http.NewResponseController(w).Flush()
+			select {
+			case <-time.After(pause):
+			case <-r.Context().Done():
+				return
+			}
+			_, _ = io.WriteString(w, piece)
+		}
+	}
+}
