@@ -2,7 +2,6 @@
 package secret
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -74,25 +73,4 @@ func (t Text) MarshalText() ([]byte, error) { return []byte(t.String()), nil }
 func (t *Text) UnmarshalText(text []byte) error {
 	*t = New(string(text))
 	return nil
-}
-
-// minRedacted is the shortest content that Redact looks for: a shorter one would blank out ordinary words.
-const minRedacted = 6
-
-// Redact returns b with every occurrence of each secret replaced by ***, so that the result holds none of them. It returns b itself
-// when there is nothing to replace. Of secrets that contain each other the longest is replaced first, so that no end of it stays.
-func Redact(b []byte, secrets ...Text) []byte {
-	for {
-		found := ""
-		for _, t := range secrets {
-			content := t.Reveal()
-			if len(content) >= minRedacted && len(content) > len(found) && bytes.Contains(b, []byte(content)) {
-				found = content
-			}
-		}
-		if found == "" {
-			return b
-		}
-		b = bytes.ReplaceAll(b, []byte(found), []byte(mask)) // shorter each time, so it ends
-	}
 }

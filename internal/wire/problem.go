@@ -75,33 +75,3 @@ func problemText(body []byte) (message, param, code string) {
 	sentences := slices.DeleteFunc([]string{message, title, detail}, func(s string) bool { return s == "" })
 	return strings.Join(sentences, ": "), param, code
 }
-
-// ErrorEvent returns the data of the first event in frames if that event is an error: upstreams report failures so once they have
-// answered 200. frames must begin where the stream does.
-func ErrorEvent(frames []byte) (data []byte, ok bool) {
-	for line := range bytes.FieldsFuncSeq(frames, func(r rune) bool { return r == '\n' || r == '\r' }) {
-		if value, isData := bytes.CutPrefix(line, []byte("data:")); isData {
-			value = bytes.TrimSpace(value)
-			return value, isError(value)
-		}
-	}
-	return nil, false
-}
-
-// isError reports whether the data of an event is an error in the shape of OpenAI, Anthropic, vLLM, or NVIDIA's gateway.
-func isError(data []byte) bool {
-	var isError, sentence, code bool
-	members(data, func(name, value []byte) {
-		switch string(name) {
-		case "error":
-			isError = isError || string(value) != "null"
-		case "type", "object":
-			isError = isError || string(value) == `"error"`
-		case "message", "title":
-			sentence = sentence || value[0] == '"'
-		case "code", "status":
-			code = true
-		}
-	})
-	return isError || sentence && code
-}

@@ -92,35 +92,6 @@ func TestTypesGoByTheStatus(t *testing.T) {
 	}
 }
 
-func TestErrorEventKnowsTheShapesOfErrors(t *testing.T) {
-	t.Parallel()
-	for _, tt := range []struct {
-		name, frames, data string
-		ok                 bool
-	}{
-		{"OpenAI", "data: {\"error\":{\"message\":\"x\"}}\n\n", `{"error":{"message":"x"}}`, true},
-		{"Anthropic", "event: error\ndata: {\"type\":\"error\",\"error\":{}}\n\n", `{"type":"error","error":{}}`, true},
-		{"a worker", "data: {\"message\":\"ResourceExhausted: busy\",\"type\":\"Service Unavailable\",\"code\":503}\n\n", `{"message":"ResourceExhausted: busy","type":"Service Unavailable","code":503}`, true},
-		{"problem+json", "data: {\"status\":429,\"title\":\"Too Many Requests\"}\r\n\r\n", `{"status":429,"title":"Too Many Requests"}`, true},
-		{"vLLM", "data:{\"object\":\"error\",\"message\":\"x\"}\n\n", `{"object":"error","message":"x"}`, true},
-		{"after comments", ": hello\n\ndata: {\"error\":\"x\"}\n\n", `{"error":"x"}`, true},
-		{"a chunk", "data: {\"object\":\"chat.completion.chunk\",\"choices\":[],\"error\":null}\n\n", `{"object":"chat.completion.chunk","choices":[],"error":null}`, false},
-		{"a chunk before an error", "data: {\"choices\":[]}\n\ndata: {\"error\":\"x\"}\n\n", `{"choices":[]}`, false},
-		{"Anthropic's start", "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"id\":\"1\"}}\n\n", `{"type":"message_start","message":{"id":"1"}}`, false},
-		{"responses", "data: {\"type\":\"response.created\",\"response\":{\"error\":null,\"status\":\"in_progress\"}}\n\n", `{"type":"response.created","response":{"error":null,"status":"in_progress"}}`, false},
-		{"quoted by the model", "data: {\"choices\":[{\"delta\":{\"content\":\"{\\\"error\\\":1}\"}}]}\n\n", `{"choices":[{"delta":{"content":"{\"error\":1}"}}]}`, false},
-		{"a message without a code", "data: {\"message\":\"hello\"}\n\n", `{"message":"hello"}`, false},
-		{"a status without a message", "data: {\"status\":\"ok\"}\n\n", `{"status":"ok"}`, false},
-		{"the end", "data: [DONE]\n\n", "[DONE]", false},
-		{"no data", ": x\n\nevent: y\n\n", "", false},
-		{"nothing", "", "", false},
-	} {
-		if data, ok := ErrorEvent([]byte(tt.frames)); string(data) != tt.data || ok != tt.ok {
-			t.Errorf("%s: ErrorEvent(%q) = %q, %v; want %q, %v", tt.name, tt.frames, data, ok, tt.data, tt.ok)
-		}
-	}
-}
-
 func FuzzTranslateProblem(f *testing.F) {
 	f.Add(429, "application/problem+json", []byte(`{"status":429,"title":"Too Many Requests","detail":"x"}`))
 	f.Add(404, "text/plain", []byte("404 page not found\n"))
@@ -142,7 +113,6 @@ func FuzzTranslateProblem(f *testing.F) {
 				}
 			}
 		}
-		ErrorEvent(body)
 	})
 }
 
