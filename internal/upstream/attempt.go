@@ -39,7 +39,7 @@ type Request struct {
 	Body     []byte      // must never be changed afterwards: a connection may still be sending it when the answer is read
 	Stream   bool        // the body asks for an event stream
 
-	// Deadline is until when the client will wait, zero = unknown; NVIDIA's gateway is told.
+	// Deadline is until when the client will wait, zero = the provider's HeadTimeout from now; NVIDIA's gateway is told.
 	Deadline time.Time
 	// Sent is called once, as soon as the whole request is written; never if it is not. It is called on another goroutine and must
 	// not block; where the answer comes early, it may be called after Attempt has returned. May be nil.
@@ -142,9 +142,13 @@ func (a *attempt) start(ctx context.Context) *http.Request {
 		a.trace.Got1xxResponse = a.got1xx
 	}
 	a.provider.locate(&a.url, a.request)
+	deadline := a.request.Deadline
+	if deadline.IsZero() {
+		deadline = a.began.Add(a.provider.headLimit)
+	}
 	out := (&http.Request{
 		Method: a.request.Method, URL: &a.url, Host: a.url.Host, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Header: a.provider.header(a.request.Header, a.credential, a.request.Deadline),
+		Header: a.provider.header(a.request.Header, a.credential, deadline),
 		Body:   http.NoBody,
 		Close:  a.provider.retires(),
 	}).WithContext(httptrace.WithClientTrace(a.ctx, &a.trace))

@@ -82,12 +82,8 @@ func wantsTrailers(h http.Header) bool {
 	return false
 }
 
-// pollSeconds is how long NVIDIA's gateway shall hold an answer open: what is left until the deadline, in whole seconds. No
-// deadline is the longest.
+// pollSeconds is how long NVIDIA's gateway shall hold an answer open: what is left until the deadline, in whole seconds.
 func pollSeconds(deadline time.Time) int {
-	if deadline.IsZero() {
-		return maxPoll
-	}
 	return min(max(int(time.Until(deadline)/time.Second), 1), maxPoll)
 }
 

@@ -108,9 +108,6 @@ func TestPollSeconds(t *testing.T) {
 				t.Errorf("pollSeconds with %v left = %d; want %d", left, got, want)
 			}
 		}
-		if got := pollSeconds(time.Time{}); got != maxPoll {
-			t.Errorf("pollSeconds without a deadline = %d; want %d", got, maxPoll)
-		}
 	})
 }
 
