@@ -19,7 +19,7 @@ func crowd(n int, ownLines bool) (*Room[int], []*Item[int]) {
 		}
 		items[i] = &Item[int]{
 			Class: priority.Class(i % priority.Count), Arrival: uint64(i + 1), Lanes: lane,
-			Deadline: start.Add(time.Hour + time.Duration(i*7919%n)*time.Millisecond),
+			Deadline: start.Add(10_000*time.Hour + time.Duration(i*7919%n)*time.Millisecond),
 		}
 		r.Add(items[i])
 	}

@@ -37,8 +37,8 @@ func TestRunRefusesWhatItDoesNotUnderstand(t *testing.T) {
 	}
 }
 
-// TestComparisonOfTheReverseProxyWithItself runs one short round of a whole part, sub-processes and all. Equal programs
-// miss the budget of a faster one, so the exit status must be 1.
+// TestComparisonOfTheReverseProxyWithItself runs one short round of a whole part, sub-processes and all. Whether equal
+// programs keep the budgets is chance, but the exit status must say what the table says.
 func TestComparisonOfTheReverseProxyWithItself(t *testing.T) {
 	t.Parallel()
 	if _, err := os.Stat("/proc/self/stat"); err != nil {
@@ -47,8 +47,10 @@ func TestComparisonOfTheReverseProxyWithItself(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "results.json")
 	args := []string{"-sidecar", "reverseproxy", "-only", "cpu", "-rounds", "1", "-duration", "60ms", "-json", file}
 	var stdout, stderr bytes.Buffer
-	if code := run(t.Context(), args, &stdout, &stderr); code != 1 || !strings.Contains(stdout.String(), "requests a second") {
-		t.Fatalf("run = %d, prints %q and says %q; want 1 and a table", code, stdout.String(), stderr.String())
+	code := run(t.Context(), args, &stdout, &stderr)
+	missed := strings.Contains(stdout.String(), "FAIL")
+	if code > 1 || missed != (code == 1) || !strings.Contains(stdout.String(), "requests a second") {
+		t.Fatalf("run = %d, prints %q and says %q; want a table, and 1 exactly if it has a FAIL", code, stdout.String(), stderr.String())
 	}
 	text, err := os.ReadFile(file)
 	if err != nil {
