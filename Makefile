@@ -4,16 +4,17 @@ FUZZTIME ?= 30s
 # what the tree holds beyond its last commit, as one number
 STATE    := { git diff HEAD; git ls-files -o --exclude-standard; } | git hash-object --stdin
 
-.PHONY: help build run demo test check lint race fuzz bench generate cover
+.PHONY: help build run demo test check lint race fuzz smoke bench generate cover
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## the static binary, ./bin/nim-sidecar
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o $(BIN) ./cmd/nim-sidecar
 
-run: build ## the sidecar in front of NVIDIA; without a key, the demo
-	@if [ -n "$$NVIDIA_API_KEY$$NVIDIA_API_KEY_FILE$$SIDECAR_API_KEYS$$SIDECAR_API_KEYS_FILE" ]; then exec $(BIN) serve; \
-	else echo 'Neither NVIDIA_API_KEY nor SIDECAR_API_KEYS is set: starting the demo, whose answers are synthetic.'; exec $(BIN) demo; fi
+run: build ## the sidecar in front of NVIDIA; without a key or a settings file, the demo
+	@for name in SIDECAR_CONFIG NVIDIA_API_KEY NGC_API_KEY SIDECAR_API_KEYS; do \
+		if [ -n "$$(printenv $$name $${name}_FILE)" ]; then exec $(BIN) serve; fi; done; \
+	echo 'Neither NVIDIA_API_KEY nor SIDECAR_API_KEYS nor SIDECAR_CONFIG is set, so this is the demo.'; exec $(BIN) demo
 
 demo: build ## the sidecar in front of a built-in mock, with sample traffic
 	@exec $(BIN) demo
@@ -23,8 +24,8 @@ test: build ## all tests: Go, then the SDKs in test/compat
 	if [ -f test/compat/package.json ]; then \
 		(cd test/compat && npm ci --no-audit --no-fund && NIM_SIDECAR=$(CURDIR)/$(BIN) node --test --test-reporter=spec) || status=1; fi; exit $$status
 
-check: ## every gate: lint, generated files, race detector, clean tree
-	@before=$$($(STATE)); $(MAKE) --no-print-directory lint generate race || exit 1; \
+check: ## every gate: lint, generated files, race detector, benchmarks, clean tree
+	@before=$$($(STATE)); $(MAKE) --no-print-directory lint generate race smoke || exit 1; \
 	[ "$$before" = "$$($(STATE))" ] || { git status --short; echo 'check: generating or testing changed the files above: commit them, or mend the test'; exit 1; }
 
 lint: ## format, vet, staticcheck, modernisers, architecture
@@ -40,6 +41,9 @@ race: ## the Go tests under the race detector
 fuzz: ## every fuzz target, FUZZTIME (30s) each
 	@grep -rHo --exclude-dir=node_modules --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' . | while IFS=: read -r file func; do \
 		go test -run '^$$' -fuzz "^$${func#func }$$" -fuzztime $(FUZZTIME) "$$(dirname "$$file")" || exit 1; done
+
+smoke: ## every Go benchmark, 100 rounds each, so that none rots
+	@go run ./test/summary -run '^$$' -bench . -benchtime 100x ./...
 
 bench: ## Go benchmarks, then the comparison with a plain ReverseProxy
 	go test -run '^$$' -bench . ./...

@@ -13,11 +13,11 @@ import (
 
 // commands is the grammar of the command line.
 type commands struct {
-	Serve       serveCommand       `cmd:"" default:"withargs" help:"Run the sidecar."`
+	Serve       serveCommand       `cmd:"" default:"withargs" help:"Run the sidecar. This is what runs when no command is named."`
 	Demo        demoCommand        `cmd:"" help:"Run the sidecar in front of a built-in mock upstream, with sample traffic. Its answers are synthetic."`
 	Mock        mockCommand        `cmd:"" help:"Run the mock upstream alone: an emulator of NVIDIA's hosted gateway and its limiter."`
 	Healthcheck healthcheckCommand `cmd:"" help:"Ask a running sidecar whether it works: exit 0 or 1."`
-	Config      configCommands     `cmd:"" help:"Look at settings."`
+	Config      configCommands     `cmd:"" help:"Check, print and explain settings."`
 	Version     versionCommand     `cmd:"" help:"Print the version."`
 	Completion  completionCommand  `cmd:"" help:"Print a completion script for a shell."`
 

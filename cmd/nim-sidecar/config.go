@@ -32,7 +32,7 @@ func (c *configCheck) Run(p *process) error {
 // summary says in a few lines what settings come to.
 func summary(c *config.Config) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "listens on %s, metrics on %s, clients with keys: %d\n", c.Listen, c.MetricsListen, len(c.Clients))
+	fmt.Fprintf(&b, "listens on %s, metrics on %s, client keys: %d\n", c.Listen, c.MetricsListen, len(c.Clients))
 	for i := range c.Providers {
 		p := &c.Providers[i]
 		keys := 0
@@ -40,8 +40,11 @@ func summary(c *config.Config) string {
 			keys += len(account.Keys)
 		}
 		whose := "each client's own key"
-		if keys > 0 {
-			whose = fmt.Sprintf("%d keys of %d accounts", keys, len(p.Accounts))
+		switch {
+		case keys > 0:
+			whose = fmt.Sprintf("keys %d, accounts %d", keys, len(p.Accounts))
+		case len(c.Clients) > 0:
+			whose = "no key, since what a client sends is its key to the sidecar"
 		}
 		fmt.Fprintf(&b, "provider %s at %s: %s, limits %s, account limits %s\n", p.Name, p.URL, whose, p.Rates(), p.AccountLimits)
 	}

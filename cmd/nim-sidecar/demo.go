@@ -58,16 +58,19 @@ func (c *demoCommand) Run(ctx context.Context, p *process) error {
 		return err
 	}
 	logger := newLogger(settings.Log, p.stdout)
+	fmt.Fprintln(p.stderr, demoNotice)
+	logger.Warn(demoNotice)
 	sidecar, err := app.New(app.Options{Config: settings, Logger: logger, Version: version()})
 	if err != nil {
 		return err
 	}
-	fmt.Fprintln(p.stderr, demoNotice)
-	logger.Warn(demoNotice)
 	defer ignoreHangups(logger)()
 	address, err := listeningOn(settings, sidecar)
 	if err != nil {
 		return err
+	}
+	if address.Path == "" {
+		fmt.Fprintf(p.stderr, "DEMO: the base URL is http://%s/v1, with any key; Ctrl-C ends it.\n", sidecar.Addr())
 	}
 	transport := transportTo(address)
 	defer transport.CloseIdleConnections()
@@ -110,7 +113,7 @@ func (c *demoCommand) loadDemo(p *process, upstream string) (*config.Config, err
 			taken[name], taken[name+"_FILE"] = true, s.Secret
 		}
 	}
-	environ := []string{"SIDECAR_API_KEYS=synthetic"} // the mock takes any key, but wants one
+	environ := []string{"SIDECAR_API_KEYS=key-of-the-demo"} // the mock takes any key, but wants one; wherever an answer's headers hold it, it is masked
 	for _, pair := range p.environ {
 		if name, _, _ := strings.Cut(pair, "="); taken[name] {
 			environ = append(environ, pair)

@@ -81,7 +81,7 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	if err := command.Run(); err != nil {
 		code := exitCode(err)
 		if code == exitSettings {
-			fmt.Fprintln(stderr, "nim-sidecar: these settings cannot be:")
+			fmt.Fprintln(stderr, "nim-sidecar: these settings are not valid:")
 		} else {
 			fmt.Fprint(stderr, "nim-sidecar: ")
 		}

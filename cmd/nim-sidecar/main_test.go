@@ -112,7 +112,7 @@ func TestExitCodes(t *testing.T) {
 		{"port of the metrics taken", []string{"--listen=127.0.0.1:0", "--metrics-listen", at}, nil, 69, "(metrics_listen)"},
 		{"port of the mock taken", []string{"mock", "--listen", at}, nil, 69, "cannot listen on " + at + " (--listen)"},
 		{"port of the demo taken", []string{"demo", "--listen", at, anywhere}, nil, 69, "cannot listen on " + at},
-		{"bad flag", []string{"--max-wait", "5"}, nil, 78, "nim-sidecar: these settings cannot be:\n--max-wait: \"5\": want a duration"},
+		{"bad flag", []string{"--max-wait", "5"}, nil, 78, "nim-sidecar: these settings are not valid:\n--max-wait: \"5\": want a duration"},
 		{"bad variable", nil, []string{"SIDECAR_LIMITS=40-X"}, 78, `SIDECAR_LIMITS: "40-X": limit "40-X": "X" is not a unit`},
 		{"bad file", []string{"config", "check", "--config", file}, nil, 78, file + `:2:3: queue: unknown key "capcity": did you mean capacity?`},
 		{"open to everybody", []string{"--listen", "0.0.0.0:0"}, nil, 78, "allow_open: true (SIDECAR_ALLOW_OPEN=true)"},
@@ -169,7 +169,7 @@ func TestServeForwardsWithItsKeyUntilItIsStopped(t *testing.T) {
 	out, stop := serving(t, []string{"NVIDIA_API_KEY=nvapi-secret", "SIDECAR_UPSTREAM_URL=" + upstream.URL + "/v1"},
 		"--listen=127.0.0.1:0", "--metrics-listen=127.0.0.1:0")
 	address := out.await(t.Context(), t, `"msg":"listening","proxy":"([^"]+)"`)
-	out.await(t.Context(), t, `"msg":"ready"`)
+	out.await(t.Context(), t, `"msg":"serving"`)
 	if status, body := get(t, "http://"+address+"/v1/models"); status != 200 || body != "/v1/models Bearer nvapi-secret" {
 		t.Errorf("GET /v1/models = %d %q; want what the upstream got", status, body)
 	}
@@ -203,6 +203,15 @@ func TestDemoServesSyntheticAnswersAndSaysSo(t *testing.T) {
 		"demo", "--listen=127.0.0.1:0", "--metrics-listen=127.0.0.1:0")
 	out.await(t.Context(), t, demoNotice)
 	metrics := out.await(t.Context(), t, `"metrics":"([^"]+)"`)
+	url := out.await(t.Context(), t, `DEMO: the base URL is (http://\S+/v1),`)
+	answer, err := http.Get(url + "/models")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = answer.Body.Close()
+	if mark := answer.Header.Get("X-Mock"); mark != "synthetic" {
+		t.Errorf("X-Mock: %q; want synthetic, unmasked", mark)
+	}
 	for _, class := range []string{"URGENT", "HIGH", "NORMAL", "LOW"} {
 		out.await(t.Context(), t, `"msg":"request"[^\n]*"priority":"`+class+`"[^\n]*"status":200`)
 	}
@@ -283,6 +292,20 @@ func TestHealthcheckGivesUp(t *testing.T) {
 	}
 }
 
+func TestConfigCheckSaysWhoseKeyGoesUp(t *testing.T) {
+	t.Parallel()
+	for want, env := range map[string][]string{
+		": each client's own key, limits 40-M":        nil,
+		": no key, since what a client sends is its":  {"SIDECAR_CLIENT_KEYS=alice:a-key"},
+		": keys 2, accounts 1, limits 40-M":           {"SIDECAR_CLIENT_KEYS=alice:a-key", "NVIDIA_API_KEY=one,two"},
+		"metrics on 127.0.0.1:9191, client keys: 2\n": {"SIDECAR_CLIENT_KEYS=alice:a-key,bob:b-key"},
+	} {
+		if code, stdout, stderr := call(t, env, "config", "check"); code != 0 || !strings.Contains(stdout, want) {
+			t.Errorf("config check with %v = %d %s%s; want %q", env, code, stdout, stderr, want)
+		}
+	}
+}
+
 func TestConfigCommands(t *testing.T) {
 	t.Parallel()
 	env := []string{"NVIDIA_API_KEY=nvapi-secret", "SIDECAR_LIMITS=5-M", "SIDECAR_STATE_DIR=/x"}
@@ -291,8 +314,8 @@ func TestConfigCommands(t *testing.T) {
 		want []string // parts of stdout
 	}{
 		{[]string{"check"}, []string{
-			"ok\nlistens on 127.0.0.1:9190, metrics on 127.0.0.1:9191, clients with keys: 0\n",
-			"provider nvidia at https://integrate.api.nvidia.com/v1: 1 keys of 1 accounts, limits 5-M, account limits none\n", "warning: state_dir is set by SIDECAR_STATE_DIR",
+			"ok\nlistens on 127.0.0.1:9190, metrics on 127.0.0.1:9191, client keys: 0\n",
+			"provider nvidia at https://integrate.api.nvidia.com/v1: keys 1, accounts 1, limits 5-M, account limits none\n", "warning: state_dir is set by SIDECAR_STATE_DIR",
 		}},
 		{[]string{"print", "--h2c", "--log-level=warn"}, []string{"h2c: true # --h2c\n", "limits: 5-M # SIDECAR_LIMITS\n", `keys: ["***"] # NVIDIA_API_KEY`, "level: warn # --log-level\n"}},
 		{[]string{"schema"}, []string{string(config.Schema())}},

@@ -13,7 +13,7 @@ import (
 
 // mockCommand runs the mock upstream alone.
 type mockCommand struct {
-	Listen string `default:"127.0.0.1:9192" placeholder:"HOST:PORT" help:"Where it listens."`
+	Listen string `default:"127.0.0.1:9192" placeholder:"127.0.0.1:9192" help:"Where it listens."`
 
 	Limits      string  `placeholder:"40-M" help:"The limits of each account and model, all of which hold; none is no limit."`
 	Limiter     string  `placeholder:"nvidia" help:"How hits are counted: nvidia, minute, sliding, sliding-refusals, bucket, inflight or none."`
@@ -32,6 +32,13 @@ type mockCommand struct {
 	Models []string `help:"The models that it has. Default: any."`
 	Keys   []string `help:"The keys that are valid. Default: any."`
 	Log    bool     `help:"Print a line for every request."`
+}
+
+// Help is what --help says below the first sentence.
+func (c *mockCommand) Help() string {
+	return "Point a sidecar at it with SIDECAR_UPSTREAM_URL=http://127.0.0.1:9192/v1; it takes any key unless --keys names some. " +
+		"While it runs, GET /mock/stats counts what came, GET /mock/arrivals lists it, PUT /mock/limits changes the limits, " +
+		"POST /mock/faults makes it fail, and POST /mock/reset starts afresh."
 }
 
 // Run serves until ctx ends.

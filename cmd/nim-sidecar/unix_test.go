@@ -49,7 +49,7 @@ func (c child) signal(t *testing.T, s os.Signal) {
 func TestSignals(t *testing.T) {
 	t.Parallel()
 	c := startChild(t, "serve", "--listen=127.0.0.1:0", "--metrics-listen=127.0.0.1:0", "--upstream-url=http://127.0.0.1:1/v1", "--provider-name=nvidia")
-	c.out.await(t.Context(), t, `"msg":"ready"`)
+	c.out.await(t.Context(), t, `"msg":"serving"`)
 	c.signal(t, syscall.SIGHUP)
 	c.out.await(t.Context(), t, "SIGHUP is ignored")
 	c.signal(t, syscall.SIGTERM)

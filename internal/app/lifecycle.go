@@ -118,7 +118,7 @@ func (a *App) Run(ctx context.Context) error {
 	start("health", func() error { return a.health.Run(parts) })
 	start("metrics server", func() error { return a.metricsServer.Serve(a.metricsListener) })
 	start("proxy server", func() error { return a.proxyServer.Serve(a.proxyListener) })
-	a.logger.Info("ready")
+	a.logger.Info("serving")
 
 	var err error
 	select {

@@ -42,7 +42,7 @@ type Config struct {
 
 	// The upstream APIs. `/v1/...` goes to the first, `/{name}/v1/...` to the one of that name.
 	Providers []Provider `yaml:"providers"`
-	// Who may send requests: none means everybody who reaches the listener. In the environment a comma list of `name:key`.
+	// Who may send requests: none means everybody who reaches the listener. In the environment a comma list of `name:key`. A client's key never goes upstream.
 	Clients []Client `yaml:"clients" env:"SIDECAR_CLIENT_KEYS" example:"alice:KEY1,bob:KEY2"`
 
 	// The waiting room.
@@ -86,7 +86,7 @@ type Provider struct {
 	LimitsHint limit.Rates `yaml:"limits_hint" env:"SIDECAR_LIMITS_HINT" example:"40-M"`
 	// The limits of each whole account, over all of its models; they hold besides `limits`.
 	AccountLimits limit.Rates `yaml:"account_limits" env:"SIDECAR_ACCOUNT_LIMITS" example:"10000-D"`
-	// How many requests may leave at once after an idle time: `auto`, or a number.
+	// How many requests may leave at once after an idle time: a number, or `auto`: a quarter of a window at a host of nvidia.com, else 4.
 	Burst Burst `yaml:"burst" env:"SIDECAR_BURST" default:"auto"`
 
 	// The longest time from a request to the first byte of its answer.
@@ -110,7 +110,7 @@ func (p *Provider) Rates() limit.Rates {
 
 // Account is what a provider counts by.
 type Account struct {
-	// The account's name in logs and on the dashboard.
+	// The account's name, with which the aliases of its keys begin in headers and logs.
 	Name string `yaml:"name" env:"SIDECAR_ACCOUNT_NAME" default:"default" form:"name"`
 	// Its API keys: a comma list, or a list. Without any, each client's own Authorization goes upstream. `NVIDIA_API_KEY` and `NGC_API_KEY` do not replace keys that the file gives to a first provider beyond nvidia.com.
 	Keys []secret.Text `yaml:"keys" env:"SIDECAR_API_KEYS,NVIDIA_API_KEY,NGC_API_KEY" example:"${NVIDIA_API_KEY}"`
@@ -134,7 +134,7 @@ type Queue struct {
 	Capacity int `yaml:"capacity" env:"SIDECAR_QUEUE_CAPACITY" default:"1000" min:"1" max:"1000000"`
 	// The longest time that a request waits; a client may ask for less.
 	MaxWait time.Duration `yaml:"max_wait" env:"SIDECAR_MAX_WAIT" default:"15m" min:"1ms" max:"24h"`
-	// What happens when the queue is full: `reject` refuses the least urgent, `passthrough` sends what comes without a slot.
+	// What happens when the queue is full: `reject` refuses the least urgent, `passthrough` sends what comes without a slot, past the limits.
 	Overflow Overflow `yaml:"overflow" env:"SIDECAR_OVERFLOW" default:"reject" enum:"reject,passthrough"`
 	// How many bytes all held request bodies may have together.
 	MaxBytes Size `yaml:"max_bytes" env:"SIDECAR_QUEUE_MAX_BYTES" default:"512MB" min:"1KB"`
@@ -167,7 +167,7 @@ type Heartbeat struct {
 
 // Admin says who may look and change.
 type Admin struct {
-	// What an administrator sends. Without one, only loopback may look.
+	// What an administrator sends. This version has nothing that asks for it.
 	Token secret.Text `yaml:"token" env:"SIDECAR_ADMIN_TOKEN" example:"${ADMIN_TOKEN}"`
 	// Further names or IP addresses that the sidecar answers to, such as its service name in a compose file.
 	AllowedHosts []string `yaml:"allowed_hosts" env:"SIDECAR_ALLOWED_HOSTS" example:"nim-sidecar" form:"host"`

@@ -107,8 +107,8 @@ Each setting can be given in four ways. The first of these that gives it wins, e
 3. the YAML file that ` + "`--config`" + ` or ` + "`SIDECAR_CONFIG`" + ` names: ` + "`queue: {capacity: 500}`" + `
 4. its default
 
-Flags and variables speak of the first provider and its first account; further ones stand in the file. A key, a value or a combination
-that cannot be stops the start with exit code 78, and every mistake is listed with its file, line and column, its variable or its flag.
+Flags and variables speak of the first provider and its first account; further ones stand in the file, as does all that has no variable
+below. What is not valid stops the start with exit code 78, and every mistake is listed with its file, line and column, its variable or its flag.
 A variable that begins with ` + "`SIDECAR_`" + ` and is no setting only earns a warning, since Kubernetes makes such variables for a service of that name.
 
 ` + "`nim-sidecar config check`" + ` tries the settings, ` + "`config print`" + ` shows those in effect and where each came from, ` + "`config example`" + ` prints a

@@ -15,13 +15,15 @@ after(() => sidecar?.stop());
 
 const file = (name) => readFile(path.join(here, name), "utf8");
 
-for (const [name, script] of Object.entries(snippets)) {
-  test(`the README holds ${script} word for word`, async () => {
-    const readme = await readFile(path.join(root, "README.md"), "utf8");
-    const found = readme.match(new RegExp(`<!-- snippet:${name} -->\n\`\`\`\\w+\n(.*?)\`\`\`\n<!-- /snippet -->`, "s"));
-    assert.ok(found, `README.md has no <!-- snippet:${name} -->`);
-    assert.equal(found[1], await file(script));
-  });
+for (const page of ["README.md", "README.zh.md"]) {
+  for (const [name, script] of Object.entries(snippets)) {
+    test(`${page} holds ${script} word for word`, async () => {
+      const readme = await readFile(path.join(root, page), "utf8");
+      const found = readme.match(new RegExp(`<!-- snippet:${name} -->\n\`\`\`\\w+\n(.*?)\`\`\`\n<!-- /snippet -->`, "s"));
+      assert.ok(found, `${page} has no <!-- snippet:${name} -->`);
+      assert.equal(found[1], await file(script));
+    });
+  }
 }
 
 test("quickstart.mjs prints the streamed answer", async () => {
