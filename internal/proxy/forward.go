@@ -122,7 +122,7 @@ func (x *exchange) send(lane limit.Scope, sent func()) retry.Decision {
 	}
 	return retry.Decide(retry.Input{
 		Outcome: x.outcome, Attempts: x.attempts, Waits: x.waits, SameClass: int(x.outcomes[x.outcome.Class]),
-		Now: time.Now(), Deadline: x.deadline, Written: answer.Written, Reused: answer.Reused,
+		Now: time.Now(), Deadline: x.deadline, Written: answer.Written, Reused: answer.Reused, Took: time.Since(x.sentAt),
 		OtherKey: x.keyAlias != "" && slices.ContainsFunc(x.lanes, x.h.Upstream.Usable), Random: rand.Float64(),
 	})
 }

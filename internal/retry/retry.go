@@ -27,16 +27,17 @@ const MaxAttempts = 4
 
 // Input is what Decide looks at.
 type Input struct {
-	Outcome   hint.Outcome // of the last attempt
-	Attempts  int          // attempts so far, the last one included
-	Waits     int          // those of them whose class Waits; 0 is always safe
-	SameClass int          // those of them with the class of the last one, itself included
-	Now       time.Time    // the time of the decision
-	Deadline  time.Time    // latest start of an attempt; zero = none
-	Written   bool         // a byte of the last attempt's request reached the upstream's socket
-	Reused    bool         // the last attempt went out on a pooled connection
-	OtherKey  bool         // another key could serve the request
-	Random    float64      // in [0,1): spreads the repetitions of many requests
+	Outcome   hint.Outcome  // of the last attempt
+	Attempts  int           // attempts so far, the last one included
+	Waits     int           // those of them whose class Waits; 0 is always safe
+	SameClass int           // those of them with the class of the last one, itself included
+	Now       time.Time     // the time of the decision
+	Deadline  time.Time     // latest start of an attempt; zero = none
+	Written   bool          // a byte of the last attempt's request reached the upstream's socket
+	Reused    bool          // the last attempt went out on a pooled connection
+	Took      time.Duration // how long the last attempt took to fail; 0 is always safe
+	OtherKey  bool          // another key could serve the request
+	Random    float64       // in [0,1): spreads the repetitions of many requests
 }
 
 // Decision is the answer. The zero value passes the attempt on.

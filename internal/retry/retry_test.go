@@ -95,6 +95,28 @@ func TestBrokenAttemptsAreRepeatedOnlyWhereTheyCannotHaveRun(t *testing.T) {
 	}
 }
 
+func TestAConnectionThatHangsIsTriedOnceMore(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		took     time.Duration
+		attempts int
+		want     Action
+	}{
+		{1999 * time.Millisecond, 1, Again},
+		{1999 * time.Millisecond, 3, Again},
+		{2 * time.Second, 1, Again},
+		{2 * time.Second, 2, GiveUp},
+		{4 * time.Second, 3, GiveUp},
+	} {
+		input := first(hint.Broken)
+		input.Outcome.Fault, input.Written, input.Took = hint.FaultConnect, false, tt.took
+		input.Attempts, input.SameClass = tt.attempts, tt.attempts
+		if got := Decide(input).Action; got != tt.want {
+			t.Errorf("Decide(attempt %d failed to connect after %s) = action %d; want %d", tt.attempts, tt.took, got, tt.want)
+		}
+	}
+}
+
 func TestRepetitionsOfAClassAreBounded(t *testing.T) {
 	t.Parallel()
 	for c, most := range map[hint.Class]int{

@@ -45,6 +45,10 @@ var (
 	stale  = rule{repeats: 2}
 )
 
+// hung is how long an attempt without a connection takes that was not refused but had no answer at all. It is repeated once: a client
+// must hear of an unreachable upstream within 10 s.
+const hung = 2 * time.Second
+
 // rule returns the rule for the last attempt.
 func (in Input) rule() rule {
 	switch f := in.Outcome.Fault; {
@@ -55,7 +59,11 @@ func (in Input) rule() rule {
 	case in.Reused && (f == hint.FaultNoResponse || !in.Written):
 		return stale
 	case !in.Written && f != hint.FaultHeadTimeout:
-		return unsent
+		r := unsent
+		if in.Took >= hung {
+			r.repeats = 1
+		}
+		return r
 	}
 	return rule{}
 }
