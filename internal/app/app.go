@@ -127,7 +127,7 @@ func server(base context.Context, h http.Handler, logger *slog.Logger) *http.Ser
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	return &http.Server{
-		Handler:                      h,
+		Handler:                      boundBodies(h),
 		BaseContext:                  func(net.Listener) context.Context { return base },
 		ReadHeaderTimeout:            10 * time.Second,
 		IdleTimeout:                  2 * time.Minute,
@@ -136,4 +136,19 @@ func server(base context.Context, h http.Handler, logger *slog.Logger) *http.Ser
 		Protocols:                    protocols,
 		ErrorLog:                     slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
 	}
+}
+
+// unreadWait is how long an answer may wait for the rest of a body that nobody has read.
+const unreadWait = time.Second
+
+// boundBodies bounds that wait. Before net/http sends the answer of a handler that did not read the body, such as a refusal of a web
+// page, it reads what is left of up to 256 KiB, so that the connection can be used again; a body that does not come would hold answer
+// and connection for ever. Who reads a body sets a deadline of its own.
+func boundBodies(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ContentLength != 0 {
+			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(unreadWait))
+		}
+		next.ServeHTTP(w, r)
+	})
 }

@@ -60,6 +60,7 @@ func (x *exchange) fillBody() *wire.Error {
 			return x.tooLarge("longer than that")
 		}
 		if !x.hold(int64(n)) {
+			x.w.Header().Set("Connection", "close") // nor is the rest to be read
 			return &wire.Error{Reason: wire.Overloaded, RetryAfter: time.Second, Message: fmt.Sprintf(
 				"nim-sidecar holds %d bytes of waiting requests and its budget (queue.max_bytes) is %d: try again later", x.h.Held(), x.h.MaxBytes)}
 		}
