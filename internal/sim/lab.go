@@ -175,8 +175,10 @@ func (l *Lab) Chat(model string, stream bool, headers ...string) Reply {
 	return l.Do(context.Background(), http.MethodPost, "/v1/chat/completions", body, append(headers, "Content-Type: application/json")...)
 }
 
-// Metrics returns the exposition of the metrics port.
+// Metrics returns the exposition of the metrics port, once everything that goes on has been counted: a request is counted and logged
+// after its client has got the answer.
 func (l *Lab) Metrics() string {
+	synctest.Wait()
 	resp, err := l.client.Get("http://" + metricsAddr + "/metrics")
 	if err != nil {
 		l.T.Fatalf("metrics: %v", err)
@@ -209,8 +211,9 @@ func (j *Journal) String() string {
 	return j.text.String()
 }
 
-// Lines returns the lines that hold every one of the texts.
+// Lines returns the lines that hold every one of the texts, once everything that goes on has been logged.
 func (j *Journal) Lines(texts ...string) (found []string) {
+	synctest.Wait()
 lines:
 	for line := range strings.Lines(j.String()) {
 		for _, text := range texts {
