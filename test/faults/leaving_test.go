@@ -14,9 +14,7 @@ func TestAClientThatLeavesWhileItWaitsCostsNothing(t *testing.T) {
 		t.Parallel()
 		u := serve(t, func(x *turn) { x.ok() })
 		s := start(t, u, "SIDECAR_LIMITS=1-M", "SIDECAR_QUEUE_CAPACITY=10")
-		if got := dial(t, s.proxy).ask(chat()); got.status != 200 {
-			t.Fatalf("the first request: %s", got)
-		}
+		spend(s)
 		before := s.scrape()
 		var waiting []*client
 		for range 10 {

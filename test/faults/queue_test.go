@@ -2,6 +2,8 @@ package faults
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -9,6 +11,16 @@ import (
 	"testing"
 	"time"
 )
+
+// spend takes the only slot of a limit of one, and returns when that request has been accounted for.
+func spend(s *sidecar) {
+	s.t.Helper()
+	before := s.scrape()
+	if got := dial(s.t, s.proxy).ask(chat()); got.status != 200 {
+		s.t.Fatalf("the first request: %s", got)
+	}
+	s.wantCounted(before, series{"requests NORMAL success": 1})
+}
 
 // waiting sends a request that will have to wait, and returns when the sidecar has queued it.
 func waiting(s *sidecar, text, class string) *client {
@@ -28,9 +40,7 @@ func TestAFullQueueSaysSoAtOnceAndGivesWayToTheMoreUrgent(t *testing.T) {
 	t.Parallel()
 	u := serve(t, func(x *turn) { x.ok() })
 	s := start(t, u, "SIDECAR_LIMITS=1-M", "SIDECAR_QUEUE_CAPACITY=3")
-	if got := dial(t, s.proxy).ask(chat()); got.status != 200 {
-		t.Fatalf("the first request: %s", got)
-	}
+	spend(s)
 	before := s.scrape()
 	waiting(s, chat(), "NORMAL")
 	waiting(s, chat(), "NORMAL")
@@ -57,7 +67,7 @@ func TestAFullQueuePassesThroughOnlyIfTold(t *testing.T) {
 	t.Parallel()
 	u := serve(t, func(x *turn) { x.ok() })
 	s := start(t, u, "SIDECAR_LIMITS=1-M", "SIDECAR_QUEUE_CAPACITY=1", "SIDECAR_OVERFLOW=passthrough")
-	dial(t, s.proxy).ask(chat())
+	spend(s)
 	waiting(s, chat(), "NORMAL")
 	before := s.scrape()
 	if got := dial(t, s.proxy).ask(chat()); got.status != 200 {
@@ -72,7 +82,7 @@ func TestWhoCannotBeServedInTimeIsTold(t *testing.T) {
 	t.Parallel()
 	u := serve(t, func(x *turn) { x.ok() })
 	s := start(t, u, "SIDECAR_LIMITS=1-M", "SIDECAR_MAX_WAIT=2s")
-	dial(t, s.proxy).ask(chat())
+	spend(s)
 	for _, test := range []struct {
 		name    string
 		lines   []string
@@ -143,6 +153,23 @@ func TestTheMostUrgentGoFirstButNotByAskingAlone(t *testing.T) {
 	}
 }
 
+// TestAClientsHighestClassBeatsItsHeader is the last clause of row 39.
+func TestAClientsHighestClassBeatsItsHeader(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "config.yaml")
+	if err := os.WriteFile(file, []byte("clients:\n  - {name: batch, key: sk-batch-0123456789abcdef, highest: low}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	u := serve(t, func(x *turn) { x.ok() })
+	s := start(t, u, unpaced, "SIDECAR_CONFIG="+file)
+	before := s.scrape()
+	got := dial(t, s.proxy).ask(chat("Authorization: Bearer sk-batch-0123456789abcdef", "X-Sidecar-Priority: urgent"))
+	if got.status != 200 || got.get("X-Sidecar-Priority") != "LOW" {
+		t.Errorf("%s; want 200 in class LOW", got)
+	}
+	s.wantCounted(before, series{"requests LOW success": 1})
+}
+
 // TestAFullQueueNeverExceedsThePaceAndUsesIt is section 6, in the profile of a small known pace: the upstream's clock is the judge.
 func TestAFullQueueNeverExceedsThePaceAndUsesIt(t *testing.T) {
 	t.Parallel()
@@ -196,7 +223,7 @@ func TestManyWaitersCostLittle(t *testing.T) {
 	t.Parallel()
 	u := serve(t, func(x *turn) { x.ok() })
 	s := start(t, u, "SIDECAR_LIMITS=1-M", "SIDECAR_QUEUE_CAPACITY=1000", "SIDECAR_LOG_LEVEL=info")
-	dial(t, s.proxy).ask(chat())
+	spend(s)
 	before := s.memory("VmRSS")
 	const crowd = 400
 	for range crowd {

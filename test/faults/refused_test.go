@@ -51,10 +51,7 @@ func TestNothingButRefusalsEndsWithAnAnswer(t *testing.T) {
 	if milliseconds, _ := strconv.Atoi(got.get("Retry-After-Ms")); milliseconds > wait*1000 || milliseconds <= (wait-1)*1000 {
 		t.Errorf("Retry-After-Ms = %s beside Retry-After = %d", got.get("Retry-After-Ms"), wait)
 	}
-	now := s.scrape().since(before)
-	if now["requests NORMAL ratelimited"] != 1 || now["upstream_errors 429"] != 1 {
-		t.Errorf("counted %v; want one ratelimited request and one 429", now)
-	}
+	s.wantCounted(before, series{"requests NORMAL ratelimited": 1, "rejections upstream_rate_limited": 1, "upstream_errors 429": 1})
 	if rate := s.gauge("sidecar_upstream_429_rate"); rate != 1 {
 		t.Errorf("sidecar_upstream_429_rate = %v; want 1", rate)
 	}
