@@ -258,7 +258,7 @@ func TestAClientKeyIsNeededAndNeverForwarded(t *testing.T) {
 		c := dial(t, s.proxy)
 		c.send("POST " + chatPath + " HTTP/1.1\r\nHost: 127.0.0.1\r\n" + line + "\r\nContent-Length: 1000\r\n\r\n")
 		if got := c.receive("POST"); got.status != 401 || got.reason() != "unauthorized" {
-			t.Errorf("%q: %s; want 401 before the body is sent", line, got)
+			t.Fatalf("%q: %s; want 401 before the body is sent", line, got)
 		}
 	}
 	u.wantSeen(0)
