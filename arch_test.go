@@ -22,7 +22,7 @@ const (
 // allowed are the exceptions of this module.
 var allowed = exceptions{
 	tables: map[string]string{
-		"internal/hint":         "classNames dateLayouts exhausted rules",
+		"internal/hint":         "classNames dateLayouts dialects exhausted explaining fieldUnits kinds periodWords quotaPeriods quotaReaches quotaUnits rows rules sentences unitNames unitWords",
 		"internal/limit":        "units",
 		"internal/metrics":      "classes codes phases reasons states statuses",
 		"internal/mock":         "dialects misdeeds modelStates refusals routes",

@@ -13,8 +13,9 @@ const MaxBody = 8 << 10
 
 // Answer is what Classify reads. Header is not changed.
 type Answer struct {
-	Status int
-	Header http.Header
+	Status  int
+	Header  http.Header
+	Dialect Dialect // of the provider: what its limit headers mean
 
 	// Body is the head of the body, at most MaxBody bytes of it. For a status below 300 give it only where it is known to be an
 	// error, such as the first event of a stream that is an error event: ordinary answers may quote any of the texts.
@@ -28,20 +29,31 @@ const problemJSON = "application/problem+json"
 const longOffline = time.Hour
 
 // Classify says what an answer means. The first rule that fits decides; every answer has a class. It never panics, whatever the
-// bytes. now is the time against which a Retry-After date is read.
+// bytes. now is the time against which dates are read.
 func Classify(now time.Time, a Answer) Outcome {
+	d := a.Dialect.rules()
 	o := Outcome{Status: a.Status, ReqID: first(a.Header, "Nvcf-Reqid")}
-	o.RetryAfter, o.Asked = RetryAfter(now, a.Header)
+	if !d.silent(a.Header) {
+		o.Signs = d.signs(now, a.Header)
+	}
 	if a.Body == "" && ordinary(a.Status) {
 		return o
 	}
-	f := facts{Outcome: &o, body: a.Body[:min(len(a.Body), MaxBody)]}
+	o.RetryAfter, o.Asked = RetryAfter(now, a.Header)
+	body := a.Body[:min(len(a.Body), MaxBody)]
+	f := facts{Outcome: &o, body: body}
 	f.problem = strings.HasPrefix(first(a.Header, "Content-Type"), problemJSON)
 	for i := range rules {
 		if rules[i].fits(&f) {
 			o.Class = rules[i].class
 			break
 		}
+	}
+	if o.Refused() || o.Status == http.StatusTooManyRequests {
+		o.explain(now, body)
+	}
+	if o.Refused() && d.alone && len(o.Signs) == 1 {
+		o.Signs[0].Blamed = true
 	}
 	return o
 }

@@ -2,6 +2,9 @@
 //
 // An answer is classified once, where it enters, by Classify; everything after that reads the Outcome. The rules are a table
 // (rules.go), written from what NVIDIA's gateway is known to answer and from the dialects of other providers.
+//
+// What an answer says about limits becomes Signs: from the headers of a provider's dialect (dialect.go, headers.go), from those of
+// the IETF's draft (ietf.go), and from the body of a refusal (explain.go). They are evidence for whoever paces, never a command.
 package hint
 
 import "time"
@@ -69,20 +72,39 @@ const (
 	FaultProtocol    Fault = "protocol"     // what came was not HTTP, or its head was over the limit
 )
 
-// Outcome is an attempt's classified result. The zero value is a success of unknown status. It is a value: copy it freely.
+// Outcome is an attempt's classified result. The zero value is a success of unknown status. It is a value: copy it freely, but do
+// not change its Signs.
 type Outcome struct {
 	Class  Class
 	Status int    // the HTTP status; 0 when there was no answer
 	Fault  Fault  // set exactly when Class is Broken
 	ReqID  string // nvcf-reqid, when the gateway had got past its limiter and queue
 
-	// RetryAfter is how long the upstream asks to wait, and Asked whether it asked at all: zero may be asked for.
+	// RetryAfter is how long the upstream asks to wait, at most MaxRetryAfter, and Asked whether it asked at all: zero may be asked
+	// for. An ordinary answer is not asked.
 	RetryAfter time.Duration
 	Asked      bool
+
+	// Signs is what the answer says about limits, whatever its class: at most MaxSigns, nil for nothing.
+	Signs []Sign
 }
 
 // Refused reports whether the upstream answered that the allowance is spent: the only outcome that moves the pace.
 func (o Outcome) Refused() bool { return o.Class == Quota }
+
+// Exhausted returns the sign that explains a refusal: the one that the answer names as its reason, else the longest of those with
+// nothing left. ok is false where the answer is no refusal, or does not say by which limit.
+func (o Outcome) Exhausted() (s Sign, ok bool) {
+	if !o.Refused() {
+		return Sign{}, false
+	}
+	for _, sign := range o.Signs {
+		if sign.spent() && (!ok || sign.outweighs(s)) {
+			s, ok = sign, true
+		}
+	}
+	return s, ok
+}
 
 // Failed returns the outcome of an attempt that broke without a complete HTTP answer.
 func Failed(f Fault) Outcome { return Outcome{Class: Broken, Fault: f} }

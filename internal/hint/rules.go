@@ -29,6 +29,11 @@ var rules = []rule{
 	{why: "overload of one model", class: WorkerExhausted, status: []int{529}},
 	{why: "the work queue is full", class: QueueFull, status: []int{429}, says: []string{"maximum messages exceeded"}},
 	{why: "a worker's own limit", class: QueueFull, status: []int{429}, queued: true},
+	{why: "the limit of a provider behind a reseller", class: QueueFull, status: []int{429}, says: []string{"temporarily rate-limited upstream"}},
+	{why: "no credits, by OpenAI's word for it", class: Credits, status: []int{429}, says: []string{"insufficient_quota"}},
+	{why: "larger than the limit itself", class: ClientError, status: []int{429}, says: []string{"Request too large for"}, opens: []string{
+		"Request too large for",
+	}},
 	{why: "an error event of a 200 stream that speaks of a rate limit", class: Quota, from: 200, below: 300, says: []string{
 		"rate_limit", "Too Many Requests",
 	}},

@@ -156,7 +156,9 @@ func (a *Answer) errorText() string {
 
 // classify sets the outcome from the head and, for errors, the text of the body.
 func (a *Answer) classify(text string) {
-	a.Outcome = hint.Classify(time.Now(), hint.Answer{Status: a.Status, Header: a.Header, Body: text})
+	a.Outcome = hint.Classify(time.Now(), hint.Answer{
+		Status: a.Status, Header: a.Header, Dialect: a.attempt.provider.dialect, Body: text,
+	})
 	a.learn()
 }
 

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"nimsidecar/internal/hint"
 	"nimsidecar/internal/secret"
 )
 
@@ -83,6 +84,7 @@ type provider struct {
 	headLimit time.Duration
 	idleLimit time.Duration
 	nvidia    bool
+	dialect   hint.Dialect
 	agent     []string // our User-Agent
 	keys      redactor
 	transport *http.Transport
@@ -127,7 +129,7 @@ func newProvider(s Provider, agent string) (*provider, error) {
 	}
 	p := &provider{
 		name: s.Name, base: *s.URL, headLimit: s.HeadTimeout, idleLimit: s.StreamIdleTimeout,
-		nvidia: s.NVIDIA, agent: []string{agent},
+		nvidia: s.NVIDIA, dialect: hint.DialectOf(s.URL.Hostname()), agent: []string{agent},
 	}
 	if p.headLimit <= 0 {
 		p.headLimit = DefaultHeadTimeout
