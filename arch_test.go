@@ -22,9 +22,10 @@ const (
 // allowed are the exceptions of this module.
 var allowed = exceptions{
 	tables: map[string]string{
+		"internal/adapt":        "longPeriods phaseNames stateNames transitions",
 		"internal/hint":         "classNames dateLayouts dialects exhausted explaining fieldUnits kinds periodWords quotaPeriods quotaReaches quotaUnits rows rules sentences unitNames unitWords",
 		"internal/limit":        "units",
-		"internal/metrics":      "classes codes phases reasons states statuses",
+		"internal/metrics":      "classes codes phases reasons states statuses windows",
 		"internal/mock":         "dialects misdeeds modelStates refusals routes",
 		"internal/mock/limiter": "units",
 		"internal/priority":     "names",

@@ -20,6 +20,7 @@ import (
 	"nimsidecar/internal/metrics"
 	"nimsidecar/internal/proxy"
 	"nimsidecar/internal/quota"
+	"nimsidecar/internal/store"
 	"nimsidecar/internal/upstream"
 )
 
@@ -39,6 +40,7 @@ type App struct {
 	logger   *slog.Logger
 	shutdown time.Duration // bound of an ordered stop
 
+	store    *store.Store // nil without a state directory
 	book     *quota.Book
 	gate     *gate.Gate
 	upstream *upstream.Table
@@ -80,9 +82,12 @@ func New(o Options) (_ *App, err error) {
 		return nil, err
 	}
 
-	a.book = quota.New(quota.Options{Terms: terms(c)})
+	if err = a.openStore(c, o.Logger); err != nil {
+		return nil, err
+	}
 	a.gate = gate.New(gate.Options{
-		Budget: a.book, Capacity: c.Queue.Capacity, Displace: c.Queue.Overflow == config.OverflowReject, Logger: o.Logger,
+		Budget: a.book, Journal: a.journal(), Capacity: c.Queue.Capacity, Displace: c.Queue.Overflow == config.OverflowReject,
+		Logger: o.Logger,
 	})
 	a.upstream, err = upstream.New(upstream.Options{
 		Providers: providers(c), UserAgent: userAgent(o.Version), Logger: o.Logger, DialContext: o.DialContext,
@@ -92,7 +97,7 @@ func New(o Options) (_ *App, err error) {
 	}
 	a.undo.add("upstream connections", func() error { a.upstream.Close(); return nil })
 
-	a.health = health.New(health.Options{Checks: []health.Check{{Name: "upstream", Run: a.upstream.Ping}}})
+	a.health = health.New(health.Options{Checks: a.checks()})
 	a.metrics = metrics.New(metrics.Options{Providers: names(c), Version: o.Version, Start: time.Now()})
 	keeper := guard.New(guardOptions(c, a.metrics))
 	handler := proxy.New(proxy.Options{

@@ -105,7 +105,7 @@ const cutGrace = time.Second
 func (a *App) Run(ctx context.Context) error {
 	parts, stopParts := context.WithCancel(context.Background()) // outlives ctx: running requests need the gate until they end
 	defer stopParts()
-	failed := make(chan error, 4) // one place a part, so that none blocks
+	failed := make(chan error, 6) // one place a part, so that none blocks
 	var group sync.WaitGroup
 	start := func(name string, run func() error) {
 		group.Go(func() {
@@ -115,6 +115,10 @@ func (a *App) Run(ctx context.Context) error {
 		})
 	}
 	start("gate", func() error { return a.gate.Run(parts) })
+	start("keeper", func() error { return a.keep(parts) })
+	if a.store != nil {
+		start("store", func() error { return a.store.Run(parts) })
+	}
 	start("health", func() error { return a.health.Run(parts) })
 	start("metrics server", func() error { return a.metricsServer.Serve(a.metricsListener) })
 	start("proxy server", func() error { return a.proxyServer.Serve(a.proxyListener) })

@@ -12,6 +12,8 @@ import (
 	"nimsidecar/internal/limit"
 	"nimsidecar/internal/memnet"
 	"nimsidecar/internal/quota"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 func TestOnlyV1IsForwarded(t *testing.T) {
@@ -110,13 +112,33 @@ func TestTermsAreTheProvidersOwn(t *testing.T) {
 		scope limit.Scope
 		want  quota.Terms
 	}{
-		{limit.Scope{Provider: "nvidia", Account: "default", Model: "m"}, quota.Terms{Rates: limit.Rates{minute}, Burst: 3, BurstShare: 0.25}},
-		{limit.Scope{Provider: "nvidia", Account: "default"}, quota.Terms{Rates: limit.Rates{hour}, Burst: 3, BurstShare: 0.25}},
+		{limit.Scope{Provider: "nvidia", Account: "default", Model: "m"}, quota.Terms{Rates: limit.Rates{minute}, Trust: quota.Promise, Burst: 3, BurstShare: 0.5, PerModel: true}},
+		{limit.Scope{Provider: "nvidia", Account: "default"}, quota.Terms{Rates: limit.Rates{hour}, Trust: quota.Promise, Burst: 3, BurstShare: 0.5, PerModel: true}},
 		{limit.Scope{Provider: "nobody", Account: "default", Model: "m"}, quota.Terms{}},
 	} {
 		got := of(tt.scope)
-		if got.Rates.String() != tt.want.Rates.String() || got.Burst != tt.want.Burst || got.BurstShare != tt.want.BurstShare {
-			t.Errorf("terms(%v) = %+v; want %+v", tt.scope, got, tt.want)
+		if diff := cmp.Diff(tt.want, got); diff != "" {
+			t.Errorf("terms(%v) (-want +got):\n%s", tt.scope, diff)
+		}
+	}
+}
+
+func TestTrustFollowsWhatIsPromised(t *testing.T) {
+	t.Parallel()
+	lane := limit.Scope{Provider: "nvidia", Account: "default", Model: "m"}
+	for _, tt := range []struct {
+		env  []string
+		want quota.Trust
+	}{
+		{nil, quota.Hint},
+		{[]string{"SIDECAR_LIMITS_HINT=20-M"}, quota.Hint},
+		{[]string{"SIDECAR_LIMITS=20-M"}, quota.Promise},
+		{[]string{"SIDECAR_LIMITS=20-M", "SIDECAR_ADAPTIVE=false"}, quota.Fixed},
+		{[]string{"SIDECAR_ADAPTIVE=false"}, quota.Fixed},
+	} {
+		env := append([]string{"SIDECAR_UPSTREAM_URL=https://integrate.api.nvidia.com/v1"}, tt.env...)
+		if got := terms(settings(t, env...))(lane).Trust; got != tt.want {
+			t.Errorf("%q: Trust = %v; want %v", tt.env, got, tt.want)
 		}
 	}
 }

@@ -13,14 +13,18 @@ import (
 	"nimsidecar/internal/wire"
 )
 
-// terms says what each scope must keep to: a model of an account its provider's limits, a whole account the account's own.
+// terms says what each scope must keep to, and what it may learn: a model of an account its provider's limits, a whole account the
+// account's own.
 func terms(c *config.Config) func(limit.Scope) quota.Terms {
 	models := make(map[string]quota.Terms, len(c.Providers))
 	accounts := make(map[string]quota.Terms, len(c.Providers))
 	for i := range c.Providers {
 		p := &c.Providers[i]
-		models[p.Name] = quota.Terms{Rates: p.Rates(), Burst: int(p.Burst), BurstShare: p.BurstShare}
-		accounts[p.Name] = quota.Terms{Rates: p.AccountLimits, Burst: int(p.Burst), BurstShare: p.BurstShare}
+		t := quota.Terms{Burst: int(p.Burst), BurstShare: p.BurstShare, PerModel: p.NVIDIA}
+		t.Rates, t.Trust = p.Rates(), trust(c, p.Limits)
+		models[p.Name] = t
+		t.Rates, t.Trust = p.AccountLimits, trust(c, p.AccountLimits)
+		accounts[p.Name] = t
 	}
 	return func(s limit.Scope) quota.Terms {
 		if s.WholeAccount() {
@@ -28,6 +32,17 @@ func terms(c *config.Config) func(limit.Scope) quota.Terms {
 		}
 		return models[s.Provider]
 	}
+}
+
+// trust says what rates are worth of which some are promised.
+func trust(c *config.Config, promised limit.Rates) quota.Trust {
+	switch {
+	case !c.Adaptive.Enabled:
+		return quota.Fixed
+	case len(promised) > 0:
+		return quota.Promise
+	}
+	return quota.Hint
 }
 
 // providers maps the settings to what upstream is built from.
@@ -93,7 +108,8 @@ func (a *App) state(c *config.Config, handler *proxy.Handler) func() metrics.Sta
 		now := time.Now()
 		s := metrics.State{
 			Depth: a.gate.Depth(), QueueBytes: handler.Held(), OpenConnections: int(a.connections.open.Load()),
-			Unsolicited: a.upstream.Unsolicited(), Healthy: a.health.Healthy(), Providers: make([]metrics.Pace, len(c.Providers)),
+			Unsolicited: a.upstream.Unsolicited(), Healthy: a.health.Healthy(), StoreDegraded: a.store != nil && a.store.Degraded() != nil,
+			Providers: make([]metrics.Pace, len(c.Providers)),
 		}
 		for i := range c.Providers {
 			s.Providers[i] = a.pace(now, &c.Providers[i])
@@ -102,10 +118,24 @@ func (a *App) state(c *config.Config, handler *proxy.Handler) func() metrics.Sta
 	}
 }
 
-// pace is how one provider is being paced. Nothing is learned yet, so the effective rate is the given one, and the state NORMAL.
+// pace is how one provider is being paced: what its limits allow, and what is now used of them, learned or given.
 func (a *App) pace(now time.Time, p *config.Provider) metrics.Pace {
 	rate := p.Rates().PerMinute() * accounts(p)
-	return metrics.Pace{Tokens: a.tokens(now, p), TokensRate: rate, EffectiveRate: rate, Rate429: a.book.Refused(now, p.Name)}
+	m := metrics.Pace{Tokens: a.tokens(now, p), TokensRate: rate, EffectiveRate: rate, Rate429: a.book.Refused(now, p.Name)}
+	s := a.book.Summary(p.Name)
+	if s.Ledgers == 0 {
+		return m
+	}
+	if s.Rate > 0 {
+		m.EffectiveRate = s.Rate
+		m.TokensRate = max(rate, s.Rate)
+	}
+	m.Retreat = int(s.Worst())
+	m.Learned = metrics.Learned{
+		Ceilings: s.Ceilings, States: s.States, Credit: s.Credit, Burst: s.Burst, InFlight: s.InFlight,
+		Raised: s.Probes.Raised, Confirmed: s.Probes.Confirmed, Idle: s.Probes.Idle, ByModel: s.Models, ByAccount: s.Accounts,
+	}
+	return m
 }
 
 // tokens is how many slots a provider has now. Before anybody has asked it has no ledger, and a first model will find its windows
@@ -141,11 +171,22 @@ func (a *App) announce(c *config.Config) {
 			keys += len(account.Keys)
 		}
 		a.logger.Info("forwarding", "provider", p.Name, "url", p.URL.Redacted(), "key", whoseKey(c, p, keys), "keys", keys,
-			"limits", p.Rates().String(), "account_limits", p.AccountLimits.String())
+			"limits", p.Rates().String(), "account_limits", p.AccountLimits.String(), "learning", learning(c, p))
 	}
 	if c.StateDir == "" {
-		a.logger.Info("state is kept in memory and ends with the process")
+		a.logger.Info("state is kept in memory and ends with the process: set state_dir (SIDECAR_STATE_DIR) to keep what is learned")
 	}
+}
+
+// learning says what is learned of a provider's limits.
+func learning(c *config.Config, p *config.Provider) string {
+	switch trust(c, p.Limits) {
+	case quota.Fixed:
+		return "off: exactly the given limits"
+	case quota.Promise:
+		return "below the given limits"
+	}
+	return "up to four times the given limits"
 }
 
 // whoseKey says with whose key a provider that has some keys of its own, or none, is asked.

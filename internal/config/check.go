@@ -20,9 +20,9 @@ type preset struct {
 	burstShare float64
 }
 
-// nvidiaBurst is the share of a window that may leave at once at NVIDIA, which counts windows and bears more. A larger burst is
-// followed by a longer silence until it has left the window, and that hits an URGENT request too: a quarter keeps it below 15 s.
-const nvidiaBurst = 0.25
+// nvidiaBurst is the share of a window that may leave at once at NVIDIA, which counts windows and bears more. The rest is spread until
+// the clump has left the window, with some kept for URGENT.
+const nvidiaBurst = 0.5
 
 // presetOf returns the preset for a host. NVIDIA grants 40 a minute to each account and model.
 func presetOf(u *url.URL) preset {

@@ -56,8 +56,8 @@ type Config struct {
 	// Several sidecars with one quota.
 	Shared Shared `yaml:"shared"`
 
-	// The directory for what outlives the process. Without one, all state is in memory.
-	StateDir string `yaml:"state_dir" env:"SIDECAR_STATE_DIR" example:"/var/lib/nim-sidecar" later:""`
+	// The directory for what outlives the process: learned limits, and what was sent of late, so that a restart neither exceeds a limit nor learns it anew. Without one, all state is in memory.
+	StateDir string `yaml:"state_dir" env:"SIDECAR_STATE_DIR" example:"/var/lib/nim-sidecar"`
 	// The largest request body: a larger one is answered 413. The hosted API itself takes no more than the default.
 	MaxBody Size `yaml:"max_body" env:"SIDECAR_MAX_BODY" default:"25MB" min:"1KB" max:"1GB"`
 	// How long running requests may go on after SIGTERM before they are cut.
@@ -82,11 +82,11 @@ type Provider struct {
 
 	// The limits of each account and model, all of which hold: `N-S`, `N-M`, `N-H`, `N-D` (requests a second, minute, hour, day), in a comma list. A promise: never exceeded. `none` is no limit.
 	Limits limit.Rates `yaml:"limits" env:"SIDECAR_LIMITS" example:"40-M,1000-H"`
-	// What to assume of each account and model where `limits` promises nothing. Default: `40-M` at a host of nvidia.com, else `none`.
+	// Where learning starts for each account and model where `limits` promises nothing; it may go up to four times that. Default: `40-M` at a host of nvidia.com, else `none`: no limit until the first refusal.
 	LimitsHint limit.Rates `yaml:"limits_hint" env:"SIDECAR_LIMITS_HINT" example:"40-M"`
 	// The limits of each whole account, over all of its models; they hold besides `limits`.
 	AccountLimits limit.Rates `yaml:"account_limits" env:"SIDECAR_ACCOUNT_LIMITS" example:"10000-D"`
-	// How many requests may leave at once after an idle time: a number, or `auto`: a quarter of a window at a host of nvidia.com, else 4.
+	// How many requests may leave at once after an idle time: a number, or `auto`: learned, beginning with half of a window at a host of nvidia.com, else with 4.
 	Burst Burst `yaml:"burst" env:"SIDECAR_BURST" default:"auto"`
 
 	// The longest time from a request to the first byte of its answer.
@@ -152,7 +152,7 @@ const (
 // Adaptive is about learning the upstream's true limit.
 type Adaptive struct {
 	// Whether the true limit is learned. `false`: exactly the given limits, nothing learned, nothing probed.
-	Enabled bool `yaml:"enabled" env:"SIDECAR_ADAPTIVE" default:"true" later:"false"`
+	Enabled bool `yaml:"enabled" env:"SIDECAR_ADAPTIVE" default:"true"`
 }
 
 // Heartbeat is what keeps waiting streams alive.

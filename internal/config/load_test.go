@@ -61,7 +61,7 @@ func defaults() *Config {
 		Providers: []Provider{{
 			Name: "nvidia", URL: &url.URL{Scheme: "https", Host: "integrate.api.nvidia.com", Path: "/v1"},
 			LimitsHint: limit.Rates{{N: 40, Period: time.Minute}}, HeadTimeout: 10 * time.Minute, StreamIdleTimeout: 5 * time.Minute,
-			NVIDIA: true, BurstShare: 0.25,
+			NVIDIA: true, BurstShare: 0.5,
 		}},
 		Queue:           Queue{Capacity: 1000, MaxWait: 15 * time.Minute, Overflow: OverflowReject, MaxBytes: 512_000_000},
 		Adaptive:        Adaptive{Enabled: true},
@@ -272,13 +272,13 @@ func TestPresets(t *testing.T) {
 		want      Provider // what the preset decides
 		paces     limit.Rates
 	}{
-		{"NVIDIA", "", Provider{Name: "nvidia", NVIDIA: true, LimitsHint: forty, BurstShare: 0.25}, forty},
-		{"another host of NVIDIA", "SIDECAR_UPSTREAM_URL=https://AI.api.NVIDIA.com/v1", Provider{Name: "nvidia", NVIDIA: true, LimitsHint: forty, BurstShare: 0.25}, forty},
+		{"NVIDIA", "", Provider{Name: "nvidia", NVIDIA: true, LimitsHint: forty, BurstShare: 0.5}, forty},
+		{"another host of NVIDIA", "SIDECAR_UPSTREAM_URL=https://AI.api.NVIDIA.com/v1", Provider{Name: "nvidia", NVIDIA: true, LimitsHint: forty, BurstShare: 0.5}, forty},
 		{"one's own host", "SIDECAR_UPSTREAM_URL=http://nim:8000/v1", Provider{Name: "upstream"}, nil},
 		{"a host that looks alike", "SIDECAR_UPSTREAM_URL=https://notnvidia.com/v1", Provider{Name: "upstream"}, nil},
-		{"a hint given", "SIDECAR_LIMITS_HINT=5-M", Provider{Name: "nvidia", NVIDIA: true, LimitsHint: five, BurstShare: 0.25}, five},
-		{"a promise given", "SIDECAR_LIMITS=5-M", Provider{Name: "nvidia", NVIDIA: true, LimitsHint: forty, Limits: five, BurstShare: 0.25}, five},
-		{"no limit at all", "SIDECAR_LIMITS_HINT=none", Provider{Name: "nvidia", NVIDIA: true, BurstShare: 0.25}, nil},
+		{"a hint given", "SIDECAR_LIMITS_HINT=5-M", Provider{Name: "nvidia", NVIDIA: true, LimitsHint: five, BurstShare: 0.5}, five},
+		{"a promise given", "SIDECAR_LIMITS=5-M", Provider{Name: "nvidia", NVIDIA: true, LimitsHint: forty, Limits: five, BurstShare: 0.5}, five},
+		{"no limit at all", "SIDECAR_LIMITS_HINT=none", Provider{Name: "nvidia", NVIDIA: true, BurstShare: 0.5}, nil},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -305,9 +305,8 @@ func TestWarnings(t *testing.T) {
 		{"nothing odd", layers{env: []string{"SIDECAR_LISTEN=:0", "SIDECAR_ALLOW_OPEN=true", "HOME=/root", "SIDECAR_API_KEYS_FILE=k"}, files: map[string]string{"k": "a"}}, nil},
 		{"a slip", layers{env: []string{"SIDECAR_QUEUE_CAPACTIY=5"}}, []string{"SIDECAR_QUEUE_CAPACTIY is no setting and is not used: did you mean SIDECAR_QUEUE_CAPACITY?"}},
 		{"what Kubernetes makes for a service", layers{env: []string{"SIDECAR_PORT_9190_TCP_PROTO=tcp"}}, []string{"SIDECAR_PORT_9190_TCP_PROTO is no setting and is not used"}},
-		{"a setting of a later version", layers{file: "adaptive:\n  enabled: true"}, []string{"adaptive.enabled is set by c.yaml:2:12: This version accepts it and always acts as false."}},
-		{"the value that this version acts as", layers{file: "adaptive:\n  enabled: false\nheartbeat: {mode: off}"}, nil},
-		{"another", layers{env: []string{"SIDECAR_STATE_DIR=/x"}}, []string{"state_dir is set by SIDECAR_STATE_DIR: This version accepts it and does not act on it yet."}},
+		{"a setting of a later version", layers{file: "heartbeat:\n  mode: auto"}, []string{"heartbeat.mode is set by c.yaml:2:9: This version accepts it and always acts as off."}},
+		{"the value that this version acts as", layers{file: "heartbeat: {mode: off}"}, nil},
 		{"by a flag", layers{flags: []string{"--heartbeat-interval=15s"}}, []string{"heartbeat.interval is set by --heartbeat-interval: This version accepts it and does not act on it yet."}},
 		{
 			"a key that would go elsewhere",

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"nimsidecar/internal/limit"
+	"nimsidecar/internal/priority"
 	"nimsidecar/internal/sched"
 )
 
@@ -47,7 +48,7 @@ func (g *Gate) roundLocked(now time.Time) {
 	g.room.Wake(now)
 	for it := g.room.First(); it != nil; it = g.room.First() {
 		t := it.Value
-		s, o := g.reserve(now, &t.request)
+		s, o := g.reserve(now, &t.request, g.leastLocked(t.request.Class))
 		if s.hold == nil {
 			g.blockLocked(now, it, o)
 			continue
@@ -59,6 +60,17 @@ func (g *Gate) roundLocked(now time.Time) {
 		t.decideLocked(now, t.newGrant(s), nil)
 	}
 	g.expireLocked(now, now)
+}
+
+// leastLocked reports whether nobody waits who is less urgent than the class: then it may carry the probe that might be refused.
+func (g *Gate) leastLocked(c priority.Class) bool {
+	depth := g.room.Depth()
+	for _, waiting := range depth[c+1:] {
+		if waiting > 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // blockLocked lets a line sleep that has no slot, and tells those of it who certainly wait in vain.

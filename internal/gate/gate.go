@@ -29,6 +29,17 @@ type Budget interface {
 	Settle(now time.Time, h *quota.Hold, u quota.Use)
 }
 
+// Journal keeps charges over the end of the process. It must be safe for concurrent use. *store.Store is one.
+type Journal interface {
+	// Charged must return when the charge would survive a killed process. It may take some milliseconds, not more: where the disk does
+	// not answer it must return an error, and the attempt goes on.
+	Charged(c quota.Charge) error
+	// Sent says that from a time on a charge ages. It must not block.
+	Sent(id uint64, at time.Time)
+	// Refunded says that a charge was given back. It must not block.
+	Refunded(id uint64)
+}
+
 // Options is what a Gate is built from. Budget is required; the rest has usable zero values.
 type Options struct {
 	Budget Budget
@@ -40,6 +51,9 @@ type Options struct {
 	// Displace lets a newcomer that finds the room full take the place of the newest waiter of the least urgent class below its
 	// own, rather than be refused.
 	Displace bool
+
+	// Journal gets every charge before its attempt can be sent; nil keeps none.
+	Journal Journal
 
 	// Random returns numbers in [0, 1), from several goroutines, for the jitter of RetryAfter; nil = math/rand/v2.
 	Random func() float64
@@ -124,7 +138,7 @@ func (g *Gate) Enqueue(r Request) *Ticket {
 	if !g.busy.Load() {
 		now := time.Now()
 		if !r.NotBefore.After(now) {
-			if s, _ := g.reserve(now, &t.request); s.hold != nil {
+			if s, _ := g.reserve(now, &t.request, true); s.hold != nil {
 				t.grant = t.newGrant(s)
 				return t
 			}
@@ -186,7 +200,9 @@ func (g *Gate) Passthrough(r Request) *Grant {
 	claim := r.Claim
 	claim.Forced = true
 	hold, _ := g.options.Budget.Reserve(time.Now(), r.Lanes[0], claim)
-	return &Grant{gate: g, slot: slot{hold, r.Lanes[0]}}
+	grant := &Grant{gate: g, slot: slot{hold, r.Lanes[0]}}
+	grant.journal()
+	return grant
 }
 
 // Drain refuses everybody who waits, comes or comes back from now on. Grants that were made stay good. It may be called again.
@@ -226,12 +242,14 @@ type outlook struct {
 	paused bool      // the upstream holds it until bound, not our own pacing
 }
 
-// reserve takes a slot on the first lane that has one; without one the slot's hold is nil.
-func (g *Gate) reserve(now time.Time, r *Request) (slot, outlook) {
+// reserve takes a slot on the first lane that has one; without one the slot's hold is nil. least says that nobody less urgent waits.
+func (g *Gate) reserve(now time.Time, r *Request, least bool) (slot, outlook) {
+	claim := r.Claim
+	claim.Urgent, claim.High, claim.Probe = r.Class == priority.Urgent, r.Class == priority.High, least
 	var o outlook
 	certain := true
 	for _, lane := range r.Lanes {
-		hold, ready := g.options.Budget.Reserve(now, lane, r.Claim)
+		hold, ready := g.options.Budget.Reserve(now, lane, claim)
 		if hold != nil {
 			return slot{hold, lane}, outlook{}
 		}

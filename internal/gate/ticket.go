@@ -49,12 +49,15 @@ func (t *Ticket) Decided() <-chan struct{} {
 }
 
 // Result returns what was decided: exactly one of the two is not nil. It must be called after Decided is ready. A grant must then be
-// settled by the caller.
+// settled by the caller. Where there is a journal, it returns when the charge is in it: it is the caller who waits for that, not the gate.
 func (t *Ticket) Result() (*Grant, *Refusal) {
 	if t.waiting.Load() {
 		panic("gate: Result of a ticket that is not decided")
 	}
 	t.taken = t.grant != nil
+	if t.taken {
+		t.grant.journal()
+	}
 	return t.grant, t.refusal
 }
 
@@ -114,6 +117,7 @@ func (t *Ticket) newGrant(s slot) *Grant {
 type Grant struct {
 	gate   *Gate
 	slot   slot
+	charge uint64 // its ID in the journal; 0 = it is in none
 	waited time.Duration
 	done   atomic.Uint32 // bits of what has been told
 }
@@ -124,6 +128,17 @@ const (
 	observed
 	settled
 )
+
+// journal writes the charge down, if it matters to a later process. The journal itself says what goes wrong.
+func (gr *Grant) journal() {
+	if gr.gate.options.Journal == nil {
+		return
+	}
+	if c, ok := gr.slot.hold.Charge(); ok {
+		gr.charge = c.ID
+		_ = gr.gate.options.Journal.Charged(c)
+	}
+}
 
 // Lane returns the lane on which the attempt must be sent.
 func (gr *Grant) Lane() limit.Scope { return gr.slot.lane }
@@ -137,7 +152,11 @@ func (gr *Grant) Waited() time.Duration { return gr.waited }
 // Sent says that the request has been wholly written to the upstream: from now on the charge ages.
 func (gr *Grant) Sent() {
 	if gr.tell(sent) {
-		gr.gate.options.Budget.Sent(time.Now(), gr.slot.hold)
+		now := time.Now()
+		gr.gate.options.Budget.Sent(now, gr.slot.hold)
+		if gr.charge != 0 {
+			gr.gate.options.Journal.Sent(gr.charge, now)
+		}
 		gr.gate.touch(gr.slot.lane)
 	}
 }
@@ -154,6 +173,9 @@ func (gr *Grant) Observe(o hint.Outcome) {
 func (gr *Grant) Settle(u quota.Use) {
 	if gr.tell(settled) {
 		gr.gate.options.Budget.Settle(time.Now(), gr.slot.hold, u)
+		if gr.charge != 0 && gr.slot.hold.Refunded() {
+			gr.gate.options.Journal.Refunded(gr.charge)
+		}
 		gr.gate.touch(gr.slot.lane)
 	}
 }

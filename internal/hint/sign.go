@@ -61,6 +61,14 @@ func Tell[T int | time.Duration](v T) Told[T] { return Told[T]{value: v, said: t
 // Get returns the number; ok is false, and v zero, when it was left out.
 func (t Told[T]) Get() (v T, ok bool) { return t.value, t.said }
 
+// Or returns the number, or v when it was left out.
+func (t Told[T]) Or(v T) T {
+	if t.said {
+		return t.value
+	}
+	return v
+}
+
 // String returns the number, or - when it was left out.
 func (t Told[T]) String() string {
 	if !t.said {

@@ -49,6 +49,9 @@ var phases = [...]string{Queued: "queued", Upstream: "upstream", Stream: "stream
 // states are the values of Pace.Retreat.
 var states = [...]string{"normal", "retreat", "recover"}
 
+// windows are the lengths of Learned.Ceilings.
+var windows = [...]string{"minute", "hour", "day"}
+
 // other is the value of every label for what is not on the label's list.
 const other = "other"
 
@@ -93,6 +96,7 @@ type Metrics struct {
 	unknown     func() upstream     // of a provider that is not configured; made at first use
 	retries     map[string]prometheus.Counter
 	rejections  map[string]prometheus.Counter
+	changes     map[string]map[string]prometheus.Counter // of state, by provider and new state
 	passthrough prometheus.Counter
 }
 
@@ -126,6 +130,14 @@ func New(o Options) *Metrics {
 		Name: "sidecar_retries_total",
 		Help: "Attempts made again on behalf of a client that noticed nothing, by the class of the outcome before.",
 	}, []string{"class"}), classes)
+	changes := factory.NewCounterVec(prometheus.CounterOpts{
+		Name: "sidecar_pacing_state_changes_total",
+		Help: "Changes of the state of learning, by provider and by the state that was entered.",
+	}, []string{"provider", "state"})
+	m.changes = map[string]map[string]prometheus.Counter{}
+	for _, provider := range o.Providers {
+		m.changes[provider] = children(changes.MustCurryWith(prometheus.Labels{"provider": provider}), states[:])
+	}
 	m.rejections = children(factory.NewCounterVec(prometheus.CounterOpts{
 		Name: "sidecar_rejections_total",
 		Help: "Requests answered with an error of the sidecar's own, by the X-Sidecar-Reason of the answer.",
@@ -197,7 +209,7 @@ func children(vec *prometheus.CounterVec, values []string) map[string]prometheus
 
 // readings are the metrics that are asked at scrape time, each with what it puts of a State.
 func readings(o Options) []reading {
-	return slices.Concat(defaultPace(), everyPace(o.Providers), []reading{
+	return slices.Concat(defaultPace(), everyPace(o.Providers), everyLearned(o.Providers), []reading{
 		{
 			gauge, "sidecar_queue_depth", "Requests waiting for a slot, by class.",
 			[]string{"priority"},
@@ -222,6 +234,10 @@ func readings(o Options) []reading {
 		{
 			gauge, "sidecar_health_status", "1 when the sidecar is ready to serve (/readyz), else 0.",
 			nil, func(s *State, put put) { put(truth(s.Healthy)) },
+		},
+		{
+			gauge, "sidecar_store_degraded", "1 while what should outlive the process cannot be written, else 0.",
+			nil, func(s *State, put put) { put(truth(s.StoreDegraded)) },
 		},
 		{
 			gauge, "sidecar_uptime_seconds", "Time since the process began.",
@@ -304,6 +320,70 @@ func everyPace(providers []string) []reading {
 					}
 				}
 			},
+		},
+	}
+}
+
+// everyLearned is what has been learned of every provider's limits.
+func everyLearned(providers []string) []reading {
+	of := func(values func(l *Learned, put put)) func(*State, put) {
+		return func(s *State, out put) {
+			for i, provider := range providers {
+				pace := s.pace(i)
+				values(&pace.Learned, func(value float64, labels ...string) { out(value, append([]string{provider}, labels...)...) })
+			}
+		}
+	}
+	return []reading{
+		{
+			gauge, "sidecar_learned_limit_requests", "Smallest learned size of a window of the provider's scopes, in requests; 0 when none is known.",
+			[]string{"provider", "window"},
+			of(func(l *Learned, put put) {
+				for i, window := range windows {
+					put(float64(l.Ceilings[i]), window)
+				}
+			}),
+		},
+		{
+			gauge, "sidecar_learning_scopes", "Scopes (an account, or a model of it) of the provider by the state of their learning.",
+			[]string{"provider", "state"},
+			of(func(l *Learned, put put) {
+				for i, state := range states {
+					put(float64(l.States[i]), state)
+				}
+			}),
+		},
+		{
+			gauge, "sidecar_probe_credit", "Probes that the scope with the least credit could pay for; negative after refusals.",
+			[]string{"provider"},
+			of(func(l *Learned, put put) { put(l.Credit) }),
+		},
+		{
+			counter, "sidecar_probes_total", "Looks beyond a learned limit by result: raised (there was more), confirmed (refused), idle (too little to send).",
+			[]string{"provider", "result"},
+			of(func(l *Learned, put put) {
+				put(float64(l.Raised), "raised")
+				put(float64(l.Confirmed), "confirmed")
+				put(float64(l.Idle), "idle")
+			}),
+		},
+		{
+			counter, "sidecar_quota_refusals_total", "Quota refusals by the scope whose limit they were put down to.",
+			[]string{"provider", "scope"},
+			of(func(l *Learned, put put) {
+				put(float64(l.ByModel), "model")
+				put(float64(l.ByAccount), "account")
+			}),
+		},
+		{
+			gauge, "sidecar_learned_in_flight", "Requests of a model that its workers take at once, the smallest known; 0 when none is known.",
+			[]string{"provider"},
+			of(func(l *Learned, put put) { put(float64(l.InFlight)) }),
+		},
+		{
+			gauge, "sidecar_learned_burst_requests", "Requests that may leave at once after idleness, the smallest of the provider's scopes; 0 when unknown.",
+			[]string{"provider"},
+			of(func(l *Learned, put put) { put(float64(l.Burst)) }),
 		},
 	}
 }

@@ -16,6 +16,7 @@ type State struct {
 	OpenConnections int                 // of clients to the proxy
 	Unsolicited     uint64              // answers that upstreams sent unasked since the start; it never falls
 	Healthy         bool                // what /readyz says
+	StoreDegraded   bool                // state is kept in memory although there is a directory for it
 }
 
 // Pace is how one provider is being paced, over all its accounts.
@@ -25,6 +26,19 @@ type Pace struct {
 	EffectiveRate float64 // slots a minute that pacing now uses of them
 	Retreat       int     // the worst state of a ledger: 0 NORMAL, 1 RETREAT, 2 RECOVER
 	Rate429       float64 // share of the answers in the observation window that were 429, 0 to 1
+	Learned       Learned // of the limits
+}
+
+// Learned is what has been learned of one provider's limits, over all its scopes. The zero value is that nothing is learned.
+type Learned struct {
+	Ceilings [len(windows)]int // the smallest learned size of a window of each length; 0 = none is known
+	States   [len(states)]int  // scopes in each state
+	Credit   float64           // probes that the scope with the least could pay for
+	Burst    int               // how many the scope with the least sends at once; 0 = unknown
+	InFlight int               // how many of a model's requests run at once, where workers were found busy; 0 = no bound is known
+
+	Raised, Confirmed, Idle uint64 // probes by result; they never fall
+	ByModel, ByAccount      uint64 // quota refusals by what they were put down to; they never fall
 }
 
 // pace returns the pace of the i-th provider, zero when the state does not speak of it.

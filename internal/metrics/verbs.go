@@ -2,6 +2,7 @@ package metrics
 
 import (
 	"net/http"
+	"strings"
 	"time"
 
 	"nimsidecar/internal/priority"
@@ -79,6 +80,16 @@ func (m *Metrics) Retried(class string) {
 func (m *Metrics) Rejected(reason string) {
 	if m != nil {
 		inc(m.rejections, reason)
+	}
+}
+
+// StateChanged counts a change of the state of learning of one of a provider's scopes, to NORMAL, RETREAT or RECOVER.
+func (m *Metrics) StateChanged(provider, state string) {
+	if m == nil {
+		return
+	}
+	if c := m.changes[provider][strings.ToLower(state)]; c != nil {
+		c.Inc()
 	}
 }
 

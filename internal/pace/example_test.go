@@ -11,13 +11,13 @@ import (
 func Example() {
 	const n, burst = 40, 4
 	margin := pace.Margin(time.Minute)
-	window := pace.NewWindow(n, time.Minute, margin)
+	window := pace.NewWindow(time.Minute, margin, 0)
 	spacing := pace.NewSpacing(pace.Interval(n, time.Minute, margin), burst)
 
 	began := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
 	now := began
 	for i := 1; i <= 41; i++ {
-		at, _ := window.Next(now) // nothing is open here, so time alone brings the next
+		at, _ := window.Next(now, n) // nothing is open here, so time alone brings the next
 		now = spacing.Next(at)
 		window.Reserve(now)
 		spacing.Reserve(now)
@@ -35,15 +35,15 @@ func Example() {
 
 // A request that takes long to write is charged until a period and a margin after its last byte.
 func ExampleWindow() {
-	window := pace.NewWindow(1, time.Minute, time.Second)
+	window := pace.NewWindow(time.Minute, time.Second, 0)
 	began := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
 
 	window.Reserve(began)
-	_, ok := window.Next(began.Add(time.Hour))
+	_, ok := window.Next(began.Add(time.Hour), 1)
 	fmt.Println("while it is open:", ok)
 
 	window.Sent(began.Add(time.Hour))
-	at, ok := window.Next(began.Add(time.Hour))
+	at, ok := window.Next(began.Add(time.Hour), 1)
 	fmt.Println("once it is sent:", ok, at.Sub(began))
 	// Output:
 	// while it is open: false

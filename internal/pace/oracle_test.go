@@ -82,7 +82,7 @@ func script(t *testing.T, program []byte) {
 	o := &oracle{n: sizes[int(program[0])%len(sizes)], period: 1000, now: start}
 	margin := time.Duration(program[1]) * 2
 	o.span = o.period + margin
-	w := pace.NewWindow(o.n, o.period, margin)
+	w := pace.NewWindow(o.period, margin, 0)
 	w.Used(start) // both have seen the same first time
 	forced := false
 	now := start
@@ -133,10 +133,10 @@ func compare(t *testing.T, o *oracle, w *pace.Window, now time.Time) {
 		return got.Equal(want) || !got.After(o.now) && !want.After(o.now)
 	}
 	wantAt, wantOK := o.next()
-	if at, ok := w.Next(now); ok != wantOK || !same(at, wantAt) {
+	if at, ok := w.Next(now, o.n); ok != wantOK || !same(at, wantAt) {
 		t.Fatalf("Next(%v) = %v, %t; want %v, %t", now.Sub(start), at.Sub(start), ok, wantAt.Sub(start), wantOK)
 	}
-	if got, want := w.Used(now), o.open+min(o.n, o.used(o.now)-o.open); got != want {
+	if got, want := w.Used(now), o.used(o.now); got != want {
 		t.Fatalf("Used(%v) = %d; want %d", now.Sub(start), got, want)
 	}
 	if got, want := w.End(now), o.end(); !same(got, want) {

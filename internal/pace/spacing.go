@@ -33,6 +33,11 @@ func NewSpacing(interval time.Duration, burst int) *Spacing {
 	return &Spacing{interval: interval, slack: time.Duration(max(burst, 1)-1) * interval}
 }
 
+// Pace changes the interval and the burst for the attempts to come. What was reserved keeps its places.
+func (s *Spacing) Pace(interval time.Duration, burst int) {
+	s.interval, s.slack = interval, time.Duration(max(burst, 1)-1)*interval
+}
+
 // Next returns the earliest time at which the next attempt may leave, never before now.
 func (s *Spacing) Next(now time.Time) time.Time {
 	if at := s.even.Add(-s.slack); at.After(now) {

@@ -85,6 +85,7 @@ type flight struct{ counted bool }
 // world is a window, the upstream behind it, and what is on the way between them.
 type world struct {
 	rng     *rand.Rand
+	n       int
 	window  *pace.Window
 	jitter  time.Duration // the longest delivery of a request that is wholly written
 	now     time.Time
@@ -114,7 +115,7 @@ func (w *world) until(at time.Time) {
 
 // step does one random thing, greedily: the fuller the log is, the harder the test.
 func (w *world) step(period time.Duration) {
-	at, ok := w.window.Next(w.now)
+	at, ok := w.window.Next(w.now, w.n)
 	if ok && w.rng.IntN(4) > 0 {
 		if w.rng.IntN(3) > 0 {
 			w.until(at) // to the very moment
@@ -149,11 +150,14 @@ func (w *world) step(period time.Duration) {
 	w.open = slices.Delete(w.open, i, i+1)
 }
 
+// grains are those that a world may have: the bound holds with any.
+var grains = [...]time.Duration{0, 20 * time.Millisecond}
+
 // refusals plays a world and returns how many of how many hits were refused.
 func refusals(seed uint64, kind string, margin, jitter time.Duration) (refused, hits int) {
 	rng := rand.New(rand.NewPCG(seed, 3))
 	n, period := 1+rng.IntN(12), 2*time.Second // so short that the edges, where a fault would be, are met often
-	w := &world{rng: rng, window: pace.NewWindow(n, period, margin), jitter: jitter, now: start, up: kinds[kind](n, period)}
+	w := &world{rng: rng, n: n, window: pace.NewWindow(period, margin, grains[rng.IntN(2)]), jitter: jitter, now: start, up: kinds[kind](n, period)}
 	for range 3000 {
 		w.step(period)
 	}
@@ -201,12 +205,12 @@ type pair struct {
 
 func newPair(n, burst int, period time.Duration) pair {
 	margin := pace.Margin(period)
-	return pair{n, burst, period, pace.NewWindow(n, period, margin), pace.NewSpacing(pace.Interval(n, period, margin), burst)}
+	return pair{n, burst, period, pace.NewWindow(period, margin, 0), pace.NewSpacing(pace.Interval(n, period, margin), burst)}
 }
 
 // next is when one more may leave; nothing of it may be open.
 func (p pair) next(now time.Time) time.Time {
-	at, _ := p.window.Next(now)
+	at, _ := p.window.Next(now, p.n)
 	return p.spacing.Next(at)
 }
 

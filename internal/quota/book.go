@@ -4,6 +4,7 @@ import (
 	"sync"
 	"time"
 
+	"nimsidecar/internal/adapt"
 	"nimsidecar/internal/hint"
 	"nimsidecar/internal/limit"
 )
@@ -17,6 +18,12 @@ type Options struct {
 	// MaxScopes bounds the ledgers, since clients choose the names of models. A lane needs two, its account's included. Zero
 	// is 10,000.
 	MaxScopes int
+
+	// LastCharge is the greatest ID that a charge of an earlier process had; those of this one go on from there.
+	LastCharge uint64
+
+	// Seed makes the jitter of pauses differ between processes.
+	Seed uint64
 }
 
 const defaultMaxScopes = 10_000
@@ -38,7 +45,17 @@ type Book struct {
 
 	mu      sync.Mutex // guards the following, the ledgers and the holds
 	ledgers map[limit.Scope]*ledger
-	sweepAt time.Time // when looking for ledgers to drop is worth the time again
+	workers map[limit.Scope]*workers // by crew
+	sweepAt time.Time                // when looking for ledgers to drop is worth the time again
+	seed    uint64                   // of the next law
+	nextID  uint64                   // of the next charge
+
+	gone map[string]*Summary // the counts of ledgers that were dropped, by provider
+
+	restored time.Time // when an earlier process was taken over
+	lost     bool      // and not all that it had sent is known
+
+	changes chan Change
 }
 
 // New returns an empty book.
@@ -49,7 +66,10 @@ func New(o Options) *Book {
 	if o.MaxScopes == 0 {
 		o.MaxScopes = defaultMaxScopes
 	}
-	return &Book{terms: o.Terms, maxScopes: o.MaxScopes, ledgers: map[limit.Scope]*ledger{}}
+	return &Book{
+		terms: o.Terms, maxScopes: o.MaxScopes, seed: o.Seed, nextID: o.LastCharge, changes: make(chan Change, changesKept),
+		ledgers: map[limit.Scope]*ledger{}, workers: map[limit.Scope]*workers{}, gone: map[string]*Summary{},
+	}
 }
 
 // Reserve takes a slot for an attempt in every window of the lane, which names a model, and of its account. Without room in any
@@ -60,23 +80,35 @@ func (b *Book) Reserve(now time.Time, lane limit.Scope, c Claim) (*Hold, Readine
 	defer b.mu.Unlock()
 	ledgers, known := b.find(lane)
 	kept := known || b.room(now, len(ledgers))
+	workers := ledgers.model().workers
 	if !c.Forced {
 		if !kept {
 			return nil, Readiness{At: b.sweepAt}
 		}
-		if r, ready := ledgers.next(now); !ready {
+		if r, ready := workers.next(now); !ready {
+			return nil, r
+		}
+		r, ready := ledgers.next(now, c)
+		b.report(ledgers)
+		if !ready {
 			return nil, r
 		}
 	}
 	if !known && kept {
 		for _, l := range ledgers {
-			b.ledgers[l.scope] = l
+			b.add(l)
 		}
 	}
-	for _, l := range ledgers {
-		l.reserve(now)
+	b.nextID++
+	h := &Hold{id: b.nextID, ledgers: ledgers, workers: workers, reserved: now, epoch: ledgers.model().brake.epoch}
+	for i, l := range ledgers {
+		h.tags[i] = l.reserve(now)
 	}
-	return &Hold{ledgers: ledgers, reserved: now, epoch: ledgers.model().epoch, standing: ledgers.standing(now)}, Readiness{}
+	ledgers.account().use(now, lane.Model)
+	h.beside = workers.start()
+	h.keep = ledgers.keep()
+	h.standing = ledgers.standing(now)
+	return h, Readiness{}
 }
 
 // Sent says that the request has been wholly written: from now on its charge ages. Only the first call for a hold counts, and
@@ -87,9 +119,10 @@ func (b *Book) Sent(now time.Time, h *Hold) {
 	h.sent(now)
 }
 
-// Observe says what the attempt came to. A refusal pauses the lane's model, a success ends a row of refusals, and nothing else
-// moves the pace; see the package comment. An answer of any kind also proves that the upstream has counted the request,
-// whether or not it was wholly written. Only the first call for a hold counts, and none after Settle.
+// Observe says what the attempt came to. A refusal moves the pace of the lane, or pauses it where nothing is learned; a success lets it
+// recover; busy workers bound what runs at once; nothing else moves anything. See the package comment. An answer of any kind also proves
+// that the upstream has counted the request, whether or not it was wholly written. Only the first call for a hold counts, and none
+// after Settle.
 func (b *Book) Observe(now time.Time, h *Hold, o hint.Outcome) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -101,12 +134,20 @@ func (b *Book) Observe(now time.Time, h *Hold, o hint.Outcome) {
 		h.sent(now)
 		h.ledgers.model().recent.count(now, o.Refused())
 	}
-	switch model := h.ledgers.model(); {
+	h.heed(now, o)
+	switch {
 	case o.Refused():
-		h.ledgers.refused(now, h.epoch, o)
-	case o.Class == hint.OK && h.epoch == model.epoch: // it left after the last refusal
-		model.row = 0
+		h.refused(now, o)
+	case o.Class == hint.OK, o.Class == hint.InProgress:
+		h.accepted(now)
+		h.workers.accepted(h.beside)
+	case o.Class == hint.WorkerExhausted, o.Class == hint.QueueFull:
+		h.void(now)
+		h.workers.busy(now, h.beside)
+	default:
+		h.void(now)
 	}
+	b.report(h.ledgers)
 }
 
 // Settle ends a hold: the charge stays if anything was written, or is given back. A charge that was sent or answered stays in any
@@ -118,8 +159,15 @@ func (b *Book) Settle(now time.Time, h *Hold, u Use) {
 		h.sent(now)
 	}
 	if h.stage == open {
+		h.refunded = true
 		for _, l := range h.ledgers {
 			l.refund(h.reserved, now)
+		}
+	}
+	if h.stage != settled {
+		h.workers.done()
+		if !h.observed {
+			h.void(now)
 		}
 	}
 	h.stage = settled
@@ -130,10 +178,21 @@ func (b *Book) find(lane limit.Scope) (ledgers pair, known bool) {
 	known = true
 	for i, s := range [...]limit.Scope{lane, lane.AccountScope()} {
 		if ledgers[i] = b.ledgers[s]; ledgers[i] == nil {
-			ledgers[i], known = newLedger(s, b.terms(s)), false
+			ledgers[i], known = b.newLedger(s), false
 		}
 	}
 	return ledgers, known
+}
+
+// newLedger makes the ledger of a scope.
+func (b *Book) newLedger(s limit.Scope) *ledger {
+	b.seed++
+	l := newLedger(s, b.terms(s), b.seed)
+	l.workers = b.workersOf(l)
+	if b.lost {
+		l.fill(b.restored)
+	}
+	return l
 }
 
 // sweepEvery bounds the time spent on looking for idle ledgers while there are none: a sweep reads all of them.
@@ -143,21 +202,23 @@ const sweepEvery = time.Second
 func (b *Book) room(now time.Time, more int) bool {
 	if len(b.ledgers)+more > b.maxScopes && !now.Before(b.sweepAt) {
 		b.sweepAt = now.Add(sweepEvery)
-		for s, l := range b.ledgers {
-			if l.idle(now) {
-				delete(b.ledgers, s)
-			}
-		}
+		b.sweep(now)
 	}
 	return len(b.ledgers)+more <= b.maxScopes
 }
 
 // Hold is the ledgers' record of one attempt, from Reserve until Settle. It belongs to the book that made it.
 type Hold struct {
+	id       uint64
 	ledgers  pair
 	reserved time.Time
-	epoch    uint64 // of the model's ledger when the slot was reserved
+	epoch    uint64 // of the model's brake when the slot was reserved
 	standing Standing
+	keep     time.Duration // how long its charge counts somewhere
+	refunded bool
+	workers  *workers
+	beside   int // how many ran on the model with it, itself included
+	tags     [2]adapt.Tag
 
 	// The following is guarded by the book's lock.
 
@@ -184,6 +245,17 @@ func (h *Hold) sent(now time.Time) {
 		l.sent(now)
 	}
 }
+
+// Charge returns the charge of the attempt, for a journal; ok is false where no window keeps it, so that nobody needs to remember it.
+func (h *Hold) Charge() (c Charge, ok bool) {
+	if h.keep == 0 {
+		return Charge{}, false
+	}
+	return Charge{ID: h.id, Scope: h.Lane(), At: h.reserved, Until: h.reserved.Add(h.keep), Open: true}, true
+}
+
+// Refunded reports whether Settle gave the slot back. It must be called after Settle.
+func (h *Hold) Refunded() bool { return h.refunded }
 
 // Lane returns the lane that the slot was reserved for.
 func (h *Hold) Lane() limit.Scope { return h.ledgers.model().scope }

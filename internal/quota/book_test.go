@@ -27,24 +27,35 @@ func lane(account, model string) limit.Scope {
 // limits are terms by scope, in the syntax of the settings; of an account under its empty model. "*" is for all other models.
 type limits map[string]string
 
-// terms leaves no spacing in the way: a burst of the whole window.
-func (l limits) terms(s limit.Scope) quota.Terms {
+// rates returns what must hold for a scope.
+func (l limits) rates(s limit.Scope) limit.Rates {
 	text, ok := l[s.Model]
 	if !ok && !s.WholeAccount() {
 		text = l["*"]
 	}
-	var t quota.Terms
-	if err := t.Rates.UnmarshalText([]byte(text)); err != nil {
+	return rates(text)
+}
+
+// terms leaves no spacing in the way: a burst of the whole window.
+func (l limits) terms(s limit.Scope) quota.Terms {
+	return quota.Terms{Rates: l.rates(s), Burst: limit.MaxN}
+}
+
+// rates reads a limit that is well written.
+func rates(text string) (r limit.Rates) {
+	if err := r.UnmarshalText([]byte(text)); err != nil {
 		panic(err)
 	}
-	t.Burst = limit.MaxN
-	return t
+	return r
 }
 
 func newBook(l limits) *quota.Book { return quota.New(quota.Options{Terms: l.terms}) }
 
-// one is an ordinary claim.
-var one = quota.Claim{Requests: 1}
+// one is a claim that only the capacity of the windows binds; ordinary is one that also keeps an even distance, and leaves something.
+var (
+	one      = quota.Claim{Requests: 1, Urgent: true}
+	ordinary = quota.Claim{Requests: 1}
+)
 
 // reserve takes a slot that must be there.
 func reserve(t *testing.T, b *quota.Book, now time.Time, l limit.Scope) *quota.Hold {
@@ -238,36 +249,45 @@ func TestBurstAfterIdleness(t *testing.T) {
 	for _, test := range []struct {
 		name string
 		quota.Terms
-		rates string
-		want  int
+		rates                string
+		normal, high, urgent int // how many of them leave at once, an idle ledger each
 	}{
-		{"four by default", quota.Terms{}, "40-M", 4},
-		{"all of a small window", quota.Terms{}, "3-M", 3},
-		{"a share", quota.Terms{BurstShare: 0.5}, "41-M", 20},
-		{"a share of at least one", quota.Terms{BurstShare: 0.1}, "5-M", 1},
-		{"fixed", quota.Terms{Burst: 7, BurstShare: 0.5}, "40-M", 7},
-		{"never more than the window", quota.Terms{Burst: math.MaxInt}, "5-M", 5},
-		{"of each short window", quota.Terms{BurstShare: 0.5}, "10-S,40-M", 5},
-		{"an hour alone is spaced", quota.Terms{}, "1000-H", 4},
-		{"an hour behind a minute is not", quota.Terms{Burst: 30}, "40-M,1000-H", 30},
-		{"an hour behind a second is not", quota.Terms{BurstShare: 1}, "50-S,60-H", 50},
+		{"four by default", quota.Terms{}, "40-M", 4, 4, 4},
+		{"a small window, of which one is kept", quota.Terms{}, "3-M", 2, 2, 3},
+		{"a share", quota.Terms{BurstShare: 0.5}, "41-M", 20, 20, 20},
+		{"a share of at least one", quota.Terms{BurstShare: 0.1}, "5-M", 1, 1, 1},
+		{"fixed", quota.Terms{Burst: 7, BurstShare: 0.5}, "40-M", 7, 7, 7},
+		{"never more than the window, of which two are kept, and one more from NORMAL", quota.Terms{Burst: math.MaxInt}, "40-M", 37, 38, 40},
+		{"of each short window", quota.Terms{BurstShare: 0.5}, "10-S,40-M", 5, 5, 5},
+		{"an hour alone is spaced", quota.Terms{}, "1000-H", 4, 4, 4},
+		{"an hour behind a minute is not", quota.Terms{Burst: 30}, "40-M,1000-H", 30, 30, 30},
+		{"half of an hour behind a second is free", quota.Terms{BurstShare: 1}, "50-S,60-H", 30, 30, 50},
 	} {
-		b := quota.New(quota.Options{Terms: func(s limit.Scope) quota.Terms {
+		for _, of := range []struct {
+			class string
+			claim quota.Claim
+			want  int
+		}{{"NORMAL", ordinary, test.normal}, {"HIGH", quota.Claim{High: true}, test.high}, {"URGENT", one, test.urgent}} {
 			terms := test.Terms
-			if s.WholeAccount() {
-				return quota.Terms{}
+			terms.Rates = rates(test.rates)
+			b := quota.New(quota.Options{Terms: func(s limit.Scope) quota.Terms {
+				if s.WholeAccount() {
+					return quota.Terms{}
+				}
+				return terms
+			}})
+			got := 0
+			for {
+				h, _ := b.Reserve(start, lane("a", "m"), of.claim)
+				if h == nil {
+					break
+				}
+				b.Sent(start, h)
+				got++
 			}
-			if err := terms.Rates.UnmarshalText([]byte(test.rates)); err != nil {
-				panic(err)
+			if got != of.want {
+				t.Errorf("%s: %d %s left at once; want %d", test.name, got, of.class, of.want)
 			}
-			return terms
-		}})
-		got := 0
-		for h, _ := b.Reserve(start, lane("a", "m"), one); h != nil; h, _ = b.Reserve(start, lane("a", "m"), one) {
-			got++
-		}
-		if got != test.want {
-			t.Errorf("%s: %d left at once; want %d", test.name, got, test.want)
 		}
 	}
 }

@@ -35,6 +35,15 @@ type Claim struct {
 
 	// Forced charges the attempt although there may be no room: a passthrough is sent in any case, and the upstream counts it.
 	Forced bool
+
+	// Urgent lets it use the slots that are kept for urgent requests while a burst ages, and leave between two that keep an even distance.
+	Urgent bool
+
+	// High lets it go faster than the even pace of an hour or a day, though not into what is kept for urgent ones.
+	High bool
+
+	// Probe lets it be sent beyond a ceiling that is being tested, where it may be refused: it should be of the least urgent that wait.
+	Probe bool
 }
 
 // Use is what an attempt turned out to have cost. The zero value gives everything back.

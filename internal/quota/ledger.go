@@ -3,52 +3,84 @@ package quota
 import (
 	"time"
 
-	"nimsidecar/internal/hint"
+	"nimsidecar/internal/adapt"
 	"nimsidecar/internal/limit"
 	"nimsidecar/internal/pace"
 )
 
-// window is one rate of a ledger.
-type window struct {
-	rate    limit.Rate
-	log     *pace.Window
-	spacing *pace.Spacing
-}
-
-// next returns the earliest time at which one more may be reserved; ok is false when only an event will tell.
-func (w *window) next(now time.Time) (at time.Time, ok bool) {
-	at, ok = w.log.Next(now)
-	return later(at, w.spacing.Next(now)), ok
-}
-
-// fill returns how full the window is, 1 being all of it.
-func (w *window) fill(now time.Time) float64 { return float64(w.log.Used(now)) / float64(w.rate.N) }
-
 // ledger is the windows of one scope and what its upstream said. It is guarded by the book's lock.
 type ledger struct {
 	scope   limit.Scope
-	rates   limit.Rates
+	terms   Terms
 	windows []window
+	law     *adapt.Law // nil where nothing is to be learned
+	brake   brake      // in place of the law
 
-	pausedUntil time.Time
-	lastRefusal time.Time
-	epoch       uint64 // how many refusals were news; one of an attempt that was reserved in an earlier epoch is not
-	row         int    // how many of them came in a row, with no success in between
+	workers *workers // of a model: what runs on it
 
-	charged, refunded, refusals uint64
-	recent                      recent
+	lastRefusal  time.Time
+	lastAccepted time.Time
+	refusedModel string    // of an account: which was refused last
+	lastModel    string    // of an account: which was used last
+	otherModelAt time.Time // of an account: when that changed
+
+	remembered uint64 // version of the law that was handed out last
+
+	charged, refunded, refusals, blamed uint64
+	recent                              recent
 }
 
-func newLedger(scope limit.Scope, terms Terms) *ledger {
-	return &ledger{scope: scope, rates: terms.Rates, windows: terms.windows()}
-}
-
-func (l *ledger) reserve(now time.Time) {
-	l.charged++
-	for i := range l.windows {
-		l.windows[i].log.Reserve(now)
-		l.windows[i].spacing.Reserve(now)
+func newLedger(scope limit.Scope, terms Terms, seed uint64) *ledger {
+	l := &ledger{scope: scope, terms: terms, law: terms.law(seed)}
+	if l.law == nil {
+		for i, r := range terms.Rates {
+			burst := terms.burst(r.N)
+			if i > 0 && r.Period > time.Minute {
+				burst = 0 // to space a whole hour would hold back what its minute allows
+			}
+			l.windows = append(l.windows, newWindow(r, told, burst))
+		}
+		return l
 	}
+	learned := terms.learned()
+	for i, r := range terms.Rates {
+		if i != learned && longIndex(r.Period) < 0 {
+			l.windows = append(l.windows, newWindow(r, told, terms.burst(r.N)))
+		}
+	}
+	rate := limit.Rate{Period: time.Minute}
+	if learned >= 0 {
+		rate = terms.Rates[learned]
+	}
+	l.windows = append(l.windows, newWindow(rate, primary, 0),
+		newWindow(limit.Rate{Period: time.Hour}, longer+adapt.Hour, 0),
+		newWindow(limit.Rate{Period: 24 * time.Hour}, longer+adapt.Day, 0))
+	return l
+}
+
+// load returns how many charges the windows of the law hold.
+func (l *ledger) load(now time.Time) (load adapt.Load) {
+	for i := range l.windows {
+		switch w := &l.windows[i]; {
+		case w.role == primary:
+			load.Window = w.log.Used(now)
+		case w.role >= longer:
+			load.Long[w.role] = w.log.Used(now)
+		}
+	}
+	return load
+}
+
+// reserve charges an attempt in every window.
+func (l *ledger) reserve(now time.Time) (tag adapt.Tag) {
+	l.charged++
+	if l.law != nil {
+		tag = l.law.Sent(now, l.load(now))
+	}
+	for i := range l.windows {
+		l.windows[i].take(now, l.law)
+	}
+	return tag
 }
 
 func (l *ledger) sent(now time.Time) {
@@ -60,123 +92,152 @@ func (l *ledger) sent(now time.Time) {
 func (l *ledger) refund(reserved, now time.Time) {
 	l.refunded++
 	for i := range l.windows {
-		l.windows[i].log.Refund()
-		l.windows[i].spacing.Refund(reserved, now)
+		w := &l.windows[i]
+		w.log.Refund()
+		w.bucket.Refund(reserved, now)
+		w.even.Refund(reserved, now)
 	}
 }
 
-// idle reports whether nothing would be lost with the ledger: no charge, no pause.
+// idle reports whether nothing would be lost with the ledger: no charge that counts, no pause, nothing learned that is still news.
 func (l *ledger) idle(now time.Time) bool {
 	for i := range l.windows {
-		if l.windows[i].log.Used(now) > 0 {
+		if w := &l.windows[i]; (w.role == primary || w.cap(l.law, false) != unlimited) && w.log.Used(now) > 0 {
 			return false
 		}
 	}
-	return !l.pausedUntil.After(now)
+	if l.law != nil && !l.lastRefusal.IsZero() && now.Sub(l.lastRefusal) < memorable {
+		return false
+	}
+	return !l.brake.until.After(now)
 }
+
+// memorable is how long a ledger that was refused is kept although it is not used.
+const memorable = 24 * time.Hour
+
+// next returns when one more may be reserved by this ledger, and which window keeps it until then; nil = none does.
+func (l *ledger) next(now time.Time, c Claim, alone bool) (r Readiness, binding *window) {
+	if l.brake.until.After(now) {
+		return Readiness{At: l.brake.until, Paused: true}, nil
+	}
+	r.At = now
+	retreat := false
+	if l.law != nil {
+		l.law.Advance(now, alone)
+		at, shut := l.law.Ready(now)
+		if shut {
+			return Readiness{Paused: true}, nil
+		}
+		retreat = l.law.State() == adapt.Retreat
+		r = Readiness{At: at, Paused: at.After(now) || retreat}
+	}
+	known := true
+	for i := range l.windows {
+		w := &l.windows[i]
+		at, ok := w.next(now, l.law, c)
+		known = known && ok
+		if at.After(r.At) {
+			r.At, r.Paused, binding = at, retreat, w
+		}
+	}
+	if !known {
+		return Readiness{}, binding
+	}
+	return r, binding
+}
+
+// held tells the law that work waits because of a window, if it does because of one.
+func (l *ledger) held(now time.Time, w *window) {
+	if w == nil || w.role == told {
+		return
+	}
+	n := w.cap(l.law, false)
+	if n == unlimited {
+		return
+	}
+	full := w.log.Used(now) >= n-n/50-1
+	if w.role == primary {
+		l.law.Held(now, full)
+	} else if full {
+		l.law.HeldLong(now, int(w.role))
+	}
+}
+
+// probing reports whether a refusal of this ledger would be the answer to its own curiosity.
+func (l *ledger) probing() bool { return l.law != nil && l.law.Probing() }
 
 // pair is the ledgers of a lane: the model's and the account's, in this order.
 type pair [2]*ledger
 
-func (p pair) model() *ledger { return p[0] }
+func (p pair) model() *ledger   { return p[0] }
+func (p pair) account() *ledger { return p[1] }
 
-// each calls f with every window that must hold.
-func (p pair) each(f func(*window)) {
+// each calls f with every window that must hold, and its ledger.
+func (p pair) each(f func(*ledger, *window)) {
 	for _, l := range p {
 		for i := range l.windows {
-			f(&l.windows[i])
+			f(l, &l.windows[i])
 		}
 	}
 }
 
-// next returns whether one more may be reserved now, and if not, when. A pause goes before the windows: what they will say is
-// asked when it is over.
-func (p pair) next(now time.Time) (r Readiness, ready bool) {
-	if until := p.model().pausedUntil; until.After(now) {
-		return Readiness{At: until, Paused: true}, false
+// next returns whether one more may be reserved now, and if not, when. Only of the ledger that says the later time does work wait because
+// of its window alone.
+func (p pair) next(now time.Time, c Claim) (r Readiness, ready bool) {
+	model, full := p.model().next(now, c, !p.account().probing())
+	if model.At.IsZero() {
+		return model, false
 	}
-	at, known := now, true
-	p.each(func(w *window) {
-		next, ok := w.next(now)
-		at, known = later(at, next), known && ok
-	})
-	if !known {
-		return Readiness{}, false
+	account, fullToo := p.account().next(now, c, !p.model().probing())
+	if account.At.IsZero() {
+		return account, false
 	}
-	return Readiness{At: at}, !at.After(now)
+	if !account.At.After(model.At) {
+		p.model().held(now, full)
+	}
+	if !model.At.After(account.At) {
+		p.account().held(now, fullToo)
+	}
+	if account.At.After(model.At) {
+		model = account
+	}
+	return model, !model.At.After(now)
 }
 
 // standing returns the window with the fewest slots left.
 func (p pair) standing(now time.Time) Standing {
 	var s Standing
-	p.each(func(w *window) {
-		remaining := max(0, w.rate.N-w.log.Used(now))
+	p.each(func(l *ledger, w *window) {
+		n := w.cap(l.law, false)
+		if n == unlimited {
+			return
+		}
+		remaining := max(0, n-w.log.Used(now))
 		if s.Limit == 0 || remaining < s.Remaining {
-			s = Standing{Limit: w.rate.N, Remaining: remaining, Reset: w.log.Resets(now).Sub(now)}
+			s = Standing{Limit: n, Remaining: remaining, Reset: w.log.Resets(now).Sub(now)}
 		}
 	})
 	return s
 }
 
-// longFill is how full a window of more than a minute must be before a refusal is put down to it.
-const longFill = 0.9
-
-// suspect returns the window that most likely refused: the fullest, of equally full ones the shortest. It is nil when no window
-// explains a refusal.
-func (p pair) suspect(now time.Time) *window {
-	var suspect *window
-	var most float64
-	p.each(func(w *window) {
-		fill := w.fill(now)
-		if fill == 0 || w.rate.Period > time.Minute && fill < longFill {
-			return
-		}
-		if suspect == nil || fill > most || fill == most && w.rate.Period < suspect.rate.Period {
-			suspect, most = w, fill
+// keep returns how long a charge counts in any window that has a limit; 0 = in none.
+func (p pair) keep() (keep time.Duration) {
+	p.each(func(l *ledger, w *window) {
+		if w.cap(l.law, true) != unlimited {
+			keep = max(keep, w.span)
 		}
 	})
-	return suspect
-}
-
-// refused takes note that the upstream refused an attempt that was reserved in the given epoch, and pauses the model.
-func (p pair) refused(now time.Time, epoch uint64, o hint.Outcome) {
-	l := p.model()
-	l.refusals++
-	l.lastRefusal = now
-	news := epoch == l.epoch
-	if news {
-		l.epoch++
-		l.row++
+	if keep > 0 && p.model().law != nil {
+		keep = max(keep, time.Hour+pace.Margin(time.Hour)) // an hour may turn out to be limited, too
 	}
-	switch {
-	case o.RetryAfter > 0, o.Asked && p.paced():
-		l.pause(now.Add(o.RetryAfter))
-	case news:
-		l.pause(p.reopens(now))
-	}
+	return keep
 }
 
 // paced reports whether any window keeps the attempts apart.
-func (p pair) paced() bool { return len(p[0].windows)+len(p[1].windows) > 0 }
-
-// reopens returns until when to pause after a refusal that does not say.
-func (p pair) reopens(now time.Time) time.Time {
-	if w := p.suspect(now); w != nil {
-		return w.log.End(now)
-	}
-	return now.Add(backoff(p.model().row))
+func (p pair) paced() (paced bool) {
+	p.each(func(l *ledger, w *window) { paced = paced || w.cap(l.law, false) != unlimited })
+	return paced
 }
-
-// maxBackoff bounds the pause where no limit is known: the usual window is a minute.
-const maxBackoff = time.Minute
-
-// backoff returns the pause after so many refusals in a row: 1, 2, 4 … 60 s.
-func backoff(row int) time.Duration {
-	return min(time.Second<<min(row-1, 6), maxBackoff)
-}
-
-// pause prolongs the pause; it never shortens one.
-func (l *ledger) pause(until time.Time) { l.pausedUntil = later(l.pausedUntil, until) }
 
 // later returns the later of two times.
 func later(a, b time.Time) time.Time {

@@ -185,9 +185,17 @@ func TestRetryAfterZeroDoesNotBreakThePace(t *testing.T) {
 	}})
 	m := lane("a", "m")
 	refuse(t, b, 0, m, ask(0))
-	interval := 60500 * time.Millisecond * 100 / (40 * 102)
-	h, r := b.Reserve(second(0), m, one)
-	if got := r.At.Sub(start).Round(time.Microsecond); h != nil || r.Paused || got != interval.Round(time.Microsecond) {
-		t.Errorf("Reserve = granted %t, %v, paused %t; want false, %v, false", h != nil, got, r.Paused, interval)
+	for _, test := range []struct {
+		name  string
+		claim quota.Claim
+		want  time.Duration
+	}{
+		{"at the pace of a bucket", one, 60500 * time.Millisecond * 100 / (40 * 102)},
+		{"at the even distance of 40 in a window", ordinary, 60500 * time.Millisecond / 40},
+	} {
+		h, r := b.Reserve(second(0), m, test.claim)
+		if got := r.At.Sub(start).Round(time.Microsecond); h != nil || r.Paused || got != test.want.Round(time.Microsecond) {
+			t.Errorf("%s: Reserve = granted %t, %v, paused %t; want false, %v, false", test.name, h != nil, got, r.Paused, test.want)
+		}
 	}
 }

@@ -2,10 +2,10 @@ package quota
 
 import (
 	"cmp"
-	"math"
 	"slices"
 	"time"
 
+	"nimsidecar/internal/adapt"
 	"nimsidecar/internal/limit"
 )
 
@@ -18,6 +18,8 @@ type LedgerView struct {
 	PausedUntil time.Time // by the upstream's refusal; zero when it is not paused
 	LastRefusal time.Time // zero when there was none
 	Refusals    uint64    // how many attempts the upstream refused
+
+	State adapt.State // NORMAL where nothing is learned
 
 	Charged  uint64 // how many slots were ever taken
 	Refunded uint64 // and how many of them given back
@@ -42,8 +44,6 @@ func (v *LedgerView) free() int {
 	}
 	return free
 }
-
-const unlimited = math.MaxInt
 
 // Tokens returns how many slots of a provider could be taken now by the scopes that have a ledger: what the windows of its models
 // hold, and of one account no more than the account's own windows do. Models without any limit do not count.
@@ -84,14 +84,26 @@ func (b *Book) Snapshot(now time.Time) []LedgerView {
 
 func (l *ledger) view(now time.Time) LedgerView {
 	v := LedgerView{
-		Scope: l.scope, Rates: l.rates, Windows: make([]WindowView, len(l.windows)),
+		Scope: l.scope, Rates: l.terms.Rates,
 		LastRefusal: l.lastRefusal, Refusals: l.refusals, Charged: l.charged, Refunded: l.refunded,
 	}
-	for i, w := range l.windows {
-		v.Windows[i] = WindowView{Rate: w.rate, Used: w.log.Used(now), Resets: w.log.Resets(now)}
+	for i := range l.windows {
+		w := &l.windows[i]
+		if n := w.cap(l.law, false); n != unlimited {
+			v.Windows = append(v.Windows, WindowView{
+				Rate: limit.Rate{N: n, Period: w.rate.Period}, Used: w.log.Used(now), Resets: w.log.Resets(now),
+			})
+		}
 	}
-	if l.pausedUntil.After(now) {
-		v.PausedUntil = l.pausedUntil
+	if l.brake.until.After(now) {
+		v.PausedUntil = l.brake.until
+	}
+	if l.law != nil {
+		if at, shut := l.law.Ready(now); !shut && at.After(now) {
+			v.PausedUntil = at
+		}
+		v.State = l.law.State()
+
 	}
 	return v
 }

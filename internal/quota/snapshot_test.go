@@ -20,12 +20,12 @@ func TestSnapshotShowsEveryLedgerAccountsFirst(t *testing.T) {
 	refuse(t, b, 2, lane("a", "m"), ask(3))
 	rates := limit.Rates{{N: 2, Period: time.Second}, {N: 40, Period: time.Minute}}
 	want := []quota.LedgerView{
-		{Scope: lane("a", ""), Windows: []quota.WindowView{}, Charged: 3, Refunded: 1},
+		{Scope: lane("a", ""), LastRefusal: second(2), Refusals: 1, Charged: 3, Refunded: 1},
 		{
 			Scope: lane("a", "m"), Rates: rates, Windows: []quota.WindowView{{rates[0], 1, second(3.1)}, {rates[1], 2, second(62.5)}},
 			PausedUntil: second(5), LastRefusal: second(2), Refusals: 1, Charged: 3, Refunded: 1,
 		},
-		{Scope: lane("b", ""), Windows: []quota.WindowView{}, Charged: 1},
+		{Scope: lane("b", ""), Charged: 1},
 		{Scope: lane("b", "m"), Rates: rates, Windows: []quota.WindowView{{rates[0], 0, second(2)}, {rates[1], 1, second(60.5)}}, Charged: 1},
 	}
 	if diff := cmp.Diff(want, b.Snapshot(second(2))); diff != "" {

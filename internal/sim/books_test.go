@@ -76,7 +76,7 @@ func TestTheTimeInTheQueueIsToldHoweverItEnds(t *testing.T) {
 }
 
 func TestAllWaitsOfARequestAreSummed(t *testing.T) {
-	bubble(t, Setup{Env: []string{"SIDECAR_LIMITS=40-M"}}, func(t *testing.T, l *Lab) {
+	bubble(t, Setup{Env: []string{"SIDECAR_LIMITS=40-M", "SIDECAR_ADAPTIVE=false"}}, func(t *testing.T, l *Lab) {
 		if err := l.Mock.Arm(mock.Fault{Name: "quota", Times: 2, Header: map[string]string{"Retry-After": "20"}}); err != nil {
 			t.Fatal(err)
 		}

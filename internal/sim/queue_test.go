@@ -133,7 +133,7 @@ func TestRetryAfterIsKeptInEveryForm(t *testing.T) {
 		"Retry-After-Ms: 250":                        250 * time.Millisecond,
 		"X-None: 1":                                  60*time.Second + 500*time.Millisecond, // the end of the window, by our own log
 	} {
-		bubble(t, Setup{Env: []string{"SIDECAR_LIMITS=40-M"}}, func(t *testing.T, l *Lab) {
+		bubble(t, Setup{Env: []string{"SIDECAR_LIMITS=40-M", "SIDECAR_ADAPTIVE=false"}}, func(t *testing.T, l *Lab) {
 			name, value, _ := strings.Cut(header, ": ")
 			if err := l.Mock.Arm(mock.Fault{Name: "quota", Times: 1, Header: map[string]string{name: value}}); err != nil {
 				t.Fatal(err)
@@ -155,8 +155,11 @@ func TestOnlyQuotaMovesThePace(t *testing.T) {
 			first := make(chan Reply, 1)
 			go func() { first <- l.Chat("m/a", false) }()
 			synctest.Wait()
-			if r := l.Chat("m/a", false); r.Status != http.StatusOK || r.Took != 0 {
-				t.Errorf("%s: another request = %d after %s; want 200 at once", fault, r.Status, r.Took)
+			if r := l.Chat("m/b", false); r.Status != http.StatusOK || r.Took != 0 {
+				t.Errorf("%s: another model = %d after %s; want 200 at once", fault, r.Status, r.Took)
+			}
+			if r := l.Chat("m/a", false); r.Status != http.StatusOK || r.Took > time.Second {
+				t.Errorf("%s: another request = %d after %s; want 200 after at most the second that busy workers are given", fault, r.Status, r.Took)
 			}
 			if r := <-first; r.Status != http.StatusOK || r.Took == 0 {
 				t.Errorf("%s: the request itself = %d after %s; want 200 after a back-off", fault, r.Status, r.Took)

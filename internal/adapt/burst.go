@@ -1,0 +1,131 @@
+package adapt
+
+import "time"
+
+// firstBurst is how many may leave at once where nothing is known: a person's first clicks, and few token buckets are smaller.
+const firstBurst = 4
+
+// coldShare bounds the burst of a scope that has not lived through a window yet.
+const coldShare = 0.25
+
+// burst is how many attempts the upstream takes at once after idleness.
+type burst struct {
+	n      int
+	fixed  bool
+	share  float64
+	halved bool          // it was too much once
+	strict bool          // it takes no two closer than the even pace
+	strain float64       // how much longer than the even pace their distance must be, as a share of it
+	ease   float64       // how much it was relaxed by last
+	wait   time.Duration // until it may grow again
+	since  time.Time     // of its last change
+}
+
+// The wait of a burst before it grows, at first and at most.
+const (
+	firstGrowth = 2 * time.Minute
+	lastGrowth  = 6 * time.Hour
+)
+
+func newBurst(t Terms) burst {
+	b := burst{n: firstBurst, share: t.Share, wait: firstGrowth}
+	if t.Share > 0 && t.Start > 0 {
+		b.n = max(1, int(t.Share*float64(t.Start)))
+	}
+	if t.Burst > 0 {
+		b.n, b.fixed = t.Burst, true
+	}
+	return b
+}
+
+// Burst returns how many may leave at once, as a token bucket would count: only one while the last verdict was a refusal.
+func (l *Law) Burst() int {
+	if l.row > 0 {
+		return 1
+	}
+	return l.burst.n
+}
+
+// Free returns how many charges the window may hold before attempts must keep an even distance.
+func (l *Law) Free() int {
+	n := l.Cap(false)
+	if n == Unknown {
+		return Unknown
+	}
+	if l.state != Normal || l.row > 0 || l.burst.strict {
+		return 1
+	}
+	free := min(l.burst.n, firstBurst)
+	if l.burst.fixed {
+		free = l.burst.n
+	} else if l.burst.share > 0 {
+		share := l.burst.share
+		if l.cold || l.phase == climb {
+			share = min(share, coldShare)
+		}
+		free = max(free, min(l.burst.n, int(share*float64(n))))
+	}
+	return min(free, n)
+}
+
+// blamed reports whether a refusal says more about the spacing of attempts than about the window.
+func (b *burst) blamed(l *Law, t Tag) bool {
+	if b.fixed || b.strict {
+		return false
+	}
+	full := t.load.Window >= l.ceiling-delta(l.ceiling)
+	return float64(t.load.Window) < 0.7*float64(l.ceiling) || t.near && !(full && b.n > firstBurst)
+}
+
+// halve takes note of a refusal that the spacing explains.
+func (b *burst) halve(l *Law, now time.Time) {
+	if b.n == 1 {
+		b.strict = true
+		b.strain = max(b.strain, 2*strainStep)
+	}
+	b.n, b.halved = max(1, b.n/2), true
+	b.wait = min(2*b.wait, lastGrowth)
+	b.since = now
+	l.version++
+}
+
+// The steps in which the distance of attempts is stretched and relaxed again, and how far: more is the ceiling's business.
+const (
+	strainStep = 0.01
+	strainMost = 0.35
+
+	strainEvents = 7 // refusals in one window that no jitter explains
+)
+
+// stretch takes note of a refusal by an upstream that takes no two attempts closer than the even pace: by the jitter of the network, some of
+// them are. As long as the budget allows for it, they stay as close.
+func (b *burst) stretch(l *Law, now time.Time) {
+	if n := len(l.events); l.credit < -0.5 || n > 1 {
+		b.ease = 0
+		b.strain += strainStep * float64(min(n, 3))
+		b.since = now
+	}
+}
+
+// relax brings attempts closer again, once a window, while there is budget left.
+func (b *burst) relax(l *Law, now time.Time) {
+	if (l.credit >= 1 || l.free.far(l.ceiling)) && now.Sub(b.since) > 2*l.span && now.Sub(l.lastRefusal) > l.span {
+		b.ease = max(2*b.ease, strainStep/2) // the longer nothing is refused, the faster
+		b.strain = max(0, b.strain-b.ease)
+		b.since = now
+		b.strict = b.strain > 0
+	}
+}
+
+// accepted lets the burst grow where it is what holds work back.
+func (b *burst) accepted(l *Law, now time.Time, t Tag) {
+	if b.fixed || b.strict || l.ceiling == Unknown || l.phase != steady {
+		return
+	}
+	most := max(int(b.share*float64(l.ceiling)), l.ceiling/4, 1)
+	if b.n >= most || !t.near && l.wanted.since(now, l.patience()) == 0 || now.Sub(b.since) < b.wait || float64(t.load.Window) > 0.7*float64(l.ceiling) {
+		return
+	}
+	b.n++
+	b.since = now
+}
