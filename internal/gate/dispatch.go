@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"nimsidecar/internal/limit"
-	"nimsidecar/internal/priority"
 	"nimsidecar/internal/sched"
 )
 
@@ -48,12 +47,12 @@ func (g *Gate) roundLocked(now time.Time) {
 	g.room.Wake(now)
 	for it := g.room.First(); it != nil; it = g.room.First() {
 		t := it.Value
-		s, o := g.reserve(now, &t.request, g.leastLocked(t.request.Class))
+		s, o := g.reserve(now, &t.request, g.leastLocked(&t.request))
 		if s.hold == nil {
 			g.blockLocked(now, it, o)
 			continue
 		}
-		g.room.Remove(it)
+		g.room.Serve(it)
 		if t.since.Before(now) {
 			g.outflow.granted(now)
 		}
@@ -62,15 +61,10 @@ func (g *Gate) roundLocked(now time.Time) {
 	g.expireLocked(now, now)
 }
 
-// leastLocked reports whether nobody waits who is less urgent than the class: then it may carry the probe that might be refused.
-func (g *Gate) leastLocked(c priority.Class) bool {
-	depth := g.room.Depth()
-	for _, waiting := range depth[c+1:] {
-		if waiting > 0 {
-			return false
-		}
-	}
-	return true
+// leastLocked reports whether nobody less urgent waits for the account: then the request may carry the probe that might be refused.
+func (g *Gate) leastLocked(r *Request) bool {
+	least, ok := g.room.Least(r.Lanes[0].AccountScope())
+	return !ok || least <= r.Class
 }
 
 // blockLocked lets a line sleep that has no slot, and tells those of it who certainly wait in vain.

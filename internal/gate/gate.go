@@ -110,7 +110,7 @@ type Request struct {
 	// Class is how urgent it is.
 	Class priority.Class
 
-	// Agent is who asks.
+	// Agent is who asks: those of a class have equal shares of it.
 	Agent string
 
 	// Lanes are the lanes it may be sent on, at least one, in order of preference. The slice must not be changed any more.
@@ -168,7 +168,8 @@ func (g *Gate) admit(t *Ticket, notBefore time.Time, newcomer bool) {
 		return
 	}
 	t.item = sched.Item[*Ticket]{
-		Value: t, Class: r.Class, Arrival: t.arrival, Lanes: r.Lanes, NotBefore: notBefore, Deadline: deadline, Announced: r.Announced,
+		Value: t, Class: r.Class, Agent: r.Agent, Arrival: t.arrival, Again: !newcomer, Lanes: r.Lanes, NotBefore: notBefore,
+		Deadline: deadline, Announced: r.Announced,
 	}
 	t.waiting.Store(true)
 	g.room.Add(&t.item)

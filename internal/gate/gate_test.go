@@ -289,8 +289,8 @@ func TestRequeuedTicketKeepsItsPlace(t *testing.T) {
 		again := h.watch(first.ticket)
 		h.until(time.Minute)
 		h.wantGrant("the one that came back", again, 10*time.Second, laneA)
-		h.wantGrant("the second", second, 20*time.Second, laneA)
-		h.wantGrant("the third", third, 30*time.Second, laneA)
+		h.wantGrant("the third, of a class that has had nothing", third, 20*time.Second, laneA)
+		h.wantGrant("the second", second, 30*time.Second, laneA)
 		if got := again.grant.Waited(); got != 5*time.Second {
 			t.Errorf("Waited() = %s; want 5s: none for the first grant and 5 s for the second", got)
 		}
@@ -299,8 +299,8 @@ func TestRequeuedTicketKeepsItsPlace(t *testing.T) {
 		again = h.watch(third.ticket)
 		h.until(2 * time.Minute)
 		h.wantGrant("the third once more", again, time.Minute, laneA)
-		if got := again.grant.Waited(); got != 30*time.Second {
-			t.Errorf("Waited() = %s; want 30s, all of it before the first attempt", got)
+		if got := again.grant.Waited(); got != 20*time.Second {
+			t.Errorf("Waited() = %s; want 20s, all of it before the first attempt", got)
 		}
 	})
 }

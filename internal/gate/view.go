@@ -1,8 +1,6 @@
 package gate
 
 import (
-	"cmp"
-	"slices"
 	"time"
 
 	"nimsidecar/internal/priority"
@@ -33,38 +31,24 @@ type Waiter struct {
 	Waited   time.Duration  // all waits together
 	Position int            // 1 is next in order; others may overtake it while its lanes have no slot
 	Estimate time.Duration  // until it may be granted, by the pace of the last minute; 0 = unknown
-
-	arrival uint64
 }
 
-// Waiting returns who waits, in order. It copies under the lock and sorts outside.
+// Waiting returns who waits, in the order in which they would be served if all had a slot and nobody came or left. It takes O(n log n) under
+// the lock.
 func (g *Gate) Waiting() []Waiter {
 	now := time.Now()
-	waiters, outflow := g.waiters(now)
-	slices.SortFunc(waiters, func(a, b Waiter) int {
-		return cmp.Or(cmp.Compare(a.Class, b.Class), cmp.Compare(a.arrival, b.arrival))
-	})
-	for i := range waiters {
-		waiters[i].Position = i + 1
-		waiters[i].Estimate = outflow.time(now, i+1)
-	}
-	return waiters
-}
-
-// waiters returns who waits, in no order, and a copy of what is known of the pace.
-func (g *Gate) waiters(now time.Time) ([]Waiter, outflow) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	waiters := make([]Waiter, 0, g.room.Len())
-	for it := range g.room.All() {
+	for i, it := range g.room.Order() {
 		t := it.Value
 		r := &t.request
 		waiters = append(waiters, Waiter{
 			ID: r.ID, Class: r.Class, Agent: r.Agent, Provider: r.Lanes[0].Provider, Model: r.Lanes[0].Model, Repeat: r.Repeat,
-			Waited: t.waited + now.Sub(t.since), arrival: t.arrival,
+			Waited: t.waited + now.Sub(t.since), Position: i + 1, Estimate: g.outflow.time(now, i+1),
 		})
 	}
-	return waiters, g.outflow
+	return waiters
 }
 
 // End refuses the waiting ticket of that id with Cancelled, and reports whether there was one. Of several it takes any.

@@ -28,9 +28,9 @@ func TestWaitingShowsWhoWaitsInOrder(t *testing.T) {
 		h.until(15 * time.Second) // u1 has left at 10 s
 		const waited = 15 * time.Second
 		want := []Waiter{
-			{ID: "n1", Class: normal, Agent: "agent of n1", Provider: "nvidia", Model: "a", Waited: waited, Position: 1, arrival: 2},
-			{ID: "n2", Class: normal, Agent: "agent of n2", Provider: "nvidia", Model: "b", Repeat: true, Waited: waited, Position: 2, arrival: 4},
-			{ID: "l1", Class: low, Agent: "agent of l1", Provider: "nvidia", Model: "b", Waited: waited, Position: 3, arrival: 3},
+			{ID: "n1", Class: normal, Agent: "agent of n1", Provider: "nvidia", Model: "a", Waited: waited, Position: 1},
+			{ID: "l1", Class: low, Agent: "agent of l1", Provider: "nvidia", Model: "b", Waited: waited, Position: 2}, // its class has had nothing yet
+			{ID: "n2", Class: normal, Agent: "agent of n2", Provider: "nvidia", Model: "b", Repeat: true, Waited: waited, Position: 3},
 		}
 		got := h.Waiting()
 		for i := range got {

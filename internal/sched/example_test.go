@@ -9,8 +9,40 @@ import (
 	"nimsidecar/internal/sched"
 )
 
-// The walk of the package comment: model a may send at 10 s, model b sends one now and the next at 2 s.
+// The first walk of the package comment: one model with slots to spare.
 func Example() {
+	var room sched.Room[string]
+	for i, v := range []struct {
+		class priority.Class
+		agent string
+	}{
+		{priority.Normal, "ann"},
+		{priority.Normal, "ann"},
+		{priority.Normal, "ann"},
+		{priority.Normal, "bob"},
+		{priority.Low, "eve"},
+		{priority.Low, "eve"},
+	} {
+		room.Add(&sched.Item[string]{
+			Value: fmt.Sprintf("%s %d of %s", v.class, i+1, v.agent), Class: v.class, Agent: v.agent, Arrival: uint64(i + 1),
+			Lanes: []limit.Scope{{Provider: "nvidia", Account: "main", Model: "a"}},
+		})
+	}
+	for it := room.First(); it != nil; it = room.First() {
+		room.Serve(it)
+		fmt.Println(it.Value)
+	}
+	// Output:
+	// NORMAL 1 of ann
+	// LOW 5 of eve
+	// NORMAL 4 of bob
+	// NORMAL 2 of ann
+	// NORMAL 3 of ann
+	// LOW 6 of eve
+}
+
+// The second walk: model a may send at 10 s, model b sends one now and the next at 2 s.
+func Example_blockedLines() {
 	start := time.Unix(0, 0)
 	ready := map[string]time.Time{"a": start.Add(10 * time.Second)}
 	var room sched.Room[string]
@@ -32,7 +64,7 @@ func Example() {
 				continue
 			}
 			ready[model] = now.Add(2 * time.Second)
-			room.Remove(it)
+			room.Serve(it)
 			fmt.Printf("%2.0f s: %s\n", now.Sub(start).Seconds(), it.Value)
 		}
 	}

@@ -7,10 +7,11 @@ type order[E any] interface {
 }
 
 // heap is a binary heap whose elements know their place, so that any of them can be moved or taken out in O(log n). The zero
-// value is empty. Unlike container/heap it calls no method through an interface and boxes nothing.
+// value is empty. A heap must not be copied. Unlike container/heap it calls no method through an interface and boxes nothing.
 type heap[E any, O order[E]] struct {
 	order    O // holds nothing
 	elements []*E
+	own      [1]*E // backs elements at first: most heaps of a line never hold more, so they cost no allocation
 }
 
 // first returns the element that is before all others, or nil.
@@ -29,6 +30,9 @@ func (h *heap[E, O]) keep(e *E, wanted bool) {
 	place := h.order.place(e)
 	switch {
 	case wanted && *place == 0:
+		if h.elements == nil {
+			h.elements = h.own[:0]
+		}
 		h.elements = append(h.elements, e)
 		h.up(len(h.elements)-1, e)
 	case wanted:

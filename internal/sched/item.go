@@ -15,10 +15,17 @@ type Item[T any] struct {
 	// Value is whose place it is; the room does not look at it.
 	Value T
 
-	// Class and Arrival are its rank: the more urgent class goes first, then the smaller arrival number. Arrival numbers must be
-	// different.
+	// Class is whose share it is served from, and Agent who asks: agents of a class are treated alike, and an agent's items go by
+	// arrival number, the smallest first. No name is a name too. Arrival numbers must be different.
 	Class   priority.Class
+	Agent   string
 	Arrival uint64
+
+	// Cost is what a grant costs the agent, against the other agents of the class; 0 = 1. It must not be negative. Again says that
+	// the agent has paid: the item was served before and comes back after a failed attempt. Then the next grant costs the agent
+	// nothing; the class pays for each.
+	Cost  float64
+	Again bool
 
 	// Lanes are the lanes it may be sent on, at least one, in order of preference.
 	Lanes []limit.Scope
@@ -31,27 +38,67 @@ type Item[T any] struct {
 	Deadline  time.Time
 	Announced bool
 
-	line *line[T] // nil while it is in no room
+	flow *flow[T] // nil while it is in no room
 
 	inFIFO, inNewest, inDeadlines, inParked int32
 }
 
+// cost is what a grant of the item costs its agent.
+func (it *Item[T]) cost() float64 {
+	switch {
+	case it.Again:
+		return 0
+	case it.Cost == 0:
+		return 1
+	}
+	return it.Cost
+}
+
+// rank is an item's place among those of its class: by when its agent is due, then by age.
+type rank struct {
+	due     float64
+	arrival uint64
+}
+
+func (a rank) before(b rank) bool { return a.due < b.due || a.due == b.due && a.arrival < b.arrival }
+
+// flow is the items of one agent in one line.
+type flow[T any] struct {
+	line  *line[T]
+	agent *agent
+	items int  // parked ones included
+	rank  rank // of its first item, as of the last look: the agent may be due later by now, but never earlier
+
+	fifo heap[Item[T], byArrival[T]] // the items that are not parked
+
+	inLine int32
+}
+
 // line is the items of one class with the same list of lanes.
 type line[T any] struct {
-	key     key
-	lanes   []limit.Scope
-	members int // parked ones included
+	key      key
+	accounts []*account[T] // of its lanes
+	items    int           // parked ones included
+	rank     rank          // of its first flow
 
-	fifo      heap[Item[T], byArrival[T]]     // the members that are not parked
-	deadlines [2]heap[Item[T], byDeadline[T]] // the members with a deadline: own [0], announced [1]
+	flows     heap[flow[T], byRank[T]]        // those with an item that is not parked
+	deadlines [2]heap[Item[T], byDeadline[T]] // the items with a deadline: own [0], announced [1]
 
-	blocked bool
-	until   time.Time // while blocked: when it wakes; zero = only by Touch
+	unparked bool // it counts as waiting for its accounts
+	blocked  bool
+	until    time.Time // while blocked: when it wakes; zero = only by Touch
 
 	inAwake, inAsleep, inExpiring int32
 }
 
-// earliest returns the member whose deadline comes first, or nil.
+// account is what waits for one.
+type account[T any] struct {
+	scope   limit.Scope
+	lines   map[*line[T]]struct{} // those that may use it
+	waiting [priority.Count]int   // how many lines of a class have an item that is not parked; a line counts once a lane
+}
+
+// earliest returns the item whose deadline comes first, or nil.
 func (l *line[T]) earliest() *Item[T] {
 	own, announced := l.deadlines[0].first(), l.deadlines[1].first()
 	if own == nil || announced != nil && announced.Deadline.Before(own.Deadline) {
@@ -116,9 +163,14 @@ type byNotBefore[T any] struct{}
 func (byNotBefore[T]) before(a, b *Item[T]) bool { return a.NotBefore.Before(b.NotBefore) }
 func (byNotBefore[T]) place(it *Item[T]) *int32  { return &it.inParked }
 
+type byRank[T any] struct{}
+
+func (byRank[T]) before(a, b *flow[T]) bool { return a.rank.before(b.rank) }
+func (byRank[T]) place(f *flow[T]) *int32   { return &f.inLine }
+
 type byFirst[T any] struct{}
 
-func (byFirst[T]) before(a, b *line[T]) bool { return a.fifo.first().Arrival < b.fifo.first().Arrival }
+func (byFirst[T]) before(a, b *line[T]) bool { return a.rank.before(b.rank) }
 func (byFirst[T]) place(l *line[T]) *int32   { return &l.inAwake }
 
 type byUntil[T any] struct{}

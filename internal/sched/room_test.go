@@ -10,6 +10,34 @@ import (
 	"nimsidecar/internal/priority"
 )
 
+// desk is a room with arrival numbers.
+type desk struct {
+	Room[int]
+	arrivals uint64
+}
+
+// come adds n items of an agent, on the first lane unless others are named, and returns the last.
+func (d *desk) come(n int, c priority.Class, agent string, on ...limit.Scope) (it *Item[int]) {
+	if on == nil {
+		on = lanes[0]
+	}
+	for range n {
+		d.arrivals++
+		it = &Item[int]{Class: c, Agent: agent, Arrival: d.arrivals, Lanes: on}
+		d.Add(it)
+	}
+	return it
+}
+
+// grant serves the first; nil if there is none.
+func (d *desk) grant() *Item[int] {
+	it := d.First()
+	if it != nil {
+		d.Serve(it)
+	}
+	return it
+}
+
 // at is start and so long after it.
 func at(d time.Duration) time.Time { return start.Add(d) }
 
@@ -20,10 +48,10 @@ func enter(r *Room[int], arrival uint64, c priority.Class, line []limit.Scope) *
 	return it
 }
 
-// drain takes the first item out until there is none, and returns their arrival numbers.
+// drain serves the first item until there is none, and returns their arrival numbers.
 func drain(r *Room[int]) (order []uint64) {
 	for it := r.First(); it != nil; it = r.First() {
-		r.Remove(it)
+		r.Serve(it)
 		order = append(order, it.Arrival)
 	}
 	return order
@@ -33,23 +61,24 @@ func TestLongRandomScriptsAgreeWithAList(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(30) {
 		random := rand.New(rand.NewPCG(seed, 1))
-		p := pair{t: t, now: start, list: list{blocked: map[string]time.Time{}}}
+		p := newPair(t)
 		for step := range 2000 {
 			p.step(byte(random.Uint32()), byte(random.Uint32()), byte(random.Uint32()))
 			p.compare(step)
 		}
+		p.finish()
 	}
 }
 
-func TestMoreUrgentClassesGoFirstAndOlderItemsInsideAClass(t *testing.T) {
+func TestClassesTakeTurnsAndOlderItemsGoFirstInsideAClass(t *testing.T) {
 	t.Parallel()
 	var r Room[int]
 	const u, h, n, l = priority.Urgent, priority.High, priority.Normal, priority.Low
 	for i, class := range []priority.Class{l, n, u, l, h, u, n} {
 		enter(&r, uint64(i+1), class, lanes[i%3])
 	}
-	if got, want := drain(&r), []uint64{3, 6, 5, 2, 7, 1, 4}; !slices.Equal(got, want) {
-		t.Errorf("order = %v; want %v", got, want)
+	if got, want := drain(&r), []uint64{3, 6, 5, 2, 1, 7, 4}; !slices.Equal(got, want) {
+		t.Errorf("order = %v; want %v: URGENT, one of each class, then by weight", got, want)
 	}
 }
 
@@ -135,13 +164,14 @@ func TestListsOfLanesThatLookAlikeAreDifferentLines(t *testing.T) {
 	}
 }
 
-func TestReturningItemKeepsItsPlace(t *testing.T) {
+func TestReturningItemGoesBeforeTheYoungerOnesOfItsAgent(t *testing.T) {
 	t.Parallel()
 	var r Room[int]
 	first := enter(&r, 1, priority.Normal, lanes[0])
-	r.Remove(first)
+	r.Serve(first)
 	enter(&r, 2, priority.Normal, lanes[0])
 	enter(&r, 3, priority.Normal, lanes[1])
+	first.Again = true
 	r.Add(first)
 	if got, want := drain(&r), []uint64{1, 2, 3}; !slices.Equal(got, want) {
 		t.Errorf("order = %v; want %v", got, want)
@@ -264,6 +294,51 @@ func TestAddingAnItemTwiceIsABug(t *testing.T) {
 		}
 	}()
 	r.Add(it)
+}
+
+func TestLeastIsTheLeastUrgentClassThatWaitsForTheAccount(t *testing.T) {
+	t.Parallel()
+	var d desk
+	account := lanes[0][0].AccountScope()
+	want := func(when string, class priority.Class, some bool) {
+		t.Helper()
+		if got, ok := d.Least(account); got != class || ok != some {
+			t.Errorf("%s: Least(%s) = %s, %t; want %s, %t", when, account, got, ok, class, some)
+		}
+	}
+	want("an empty room", 0, false)
+	d.come(1, priority.Low, "", lanes[2]...)
+	want("LOW waits for another account", 0, false)
+	high := d.come(1, priority.High, "", lanes[1]...)
+	want("HIGH waits", priority.High, true)
+	parked := &Item[int]{Class: priority.Low, Arrival: 99, Lanes: lanes[4], NotBefore: at(time.Second)}
+	d.Add(parked)
+	want("LOW is parked", priority.High, true)
+	d.Wake(at(time.Second))
+	want("LOW waits, on its second lane", priority.Low, true)
+	d.Block(parked, at(time.Hour))
+	want("LOW is blocked", priority.Low, true)
+	d.Remove(parked)
+	want("LOW has left", priority.High, true)
+	d.Serve(high)
+	want("all have left", 0, false)
+}
+
+func TestOrderTellsWhoWillBeServedWhen(t *testing.T) {
+	t.Parallel()
+	var d desk
+	d.come(2, priority.Low, "eve")
+	d.come(3, priority.Normal, "ann")
+	d.come(2, priority.Normal, "bob", lanes[1]...)
+	d.come(1, priority.Urgent, "eve")
+	if got, want := arrivals(d.Order()), []uint64{8, 3, 1, 6, 4, 7, 5, 2}; !slices.Equal(got, want) {
+		t.Errorf("Order() = %v; want %v", got, want)
+	}
+	for i, it := range d.Order() {
+		if got := d.grant(); got != it {
+			t.Errorf("grant %d goes to %d; want %d", i+1, number(got), number(it))
+		}
+	}
 }
 
 func TestAllStopsWhenAsked(t *testing.T) {
