@@ -60,7 +60,7 @@ func (l *Law) Free() int {
 		free = l.burst.n
 	} else if l.burst.share > 0 {
 		share := l.burst.share
-		if l.cold || l.phase == climb {
+		if l.cold && !l.warm || l.phase == climb && l.row > 0 {
 			share = min(share, coldShare)
 		}
 		free = max(free, min(l.burst.n, int(share*float64(n))))
@@ -81,7 +81,7 @@ func (b *burst) blamed(l *Law, t Tag) bool {
 func (b *burst) halve(l *Law, now time.Time) {
 	if b.n == 1 {
 		b.strict = true
-		b.strain = max(b.strain, 2*strainStep)
+		b.strain = max(b.strain, 4*strainStep)
 	}
 	b.n, b.halved = max(1, b.n/2), true
 	b.wait = min(2*b.wait, lastGrowth)
@@ -91,7 +91,7 @@ func (b *burst) halve(l *Law, now time.Time) {
 
 // The steps in which the distance of attempts is stretched and relaxed again, and how far: more is the ceiling's business.
 const (
-	strainStep = 0.01
+	strainStep = 0.005
 	strainMost = 0.35
 
 	strainEvents = 7 // refusals in one window that no jitter explains
@@ -110,7 +110,7 @@ func (b *burst) stretch(l *Law, now time.Time) {
 // relax brings attempts closer again, once a window, while there is budget left.
 func (b *burst) relax(l *Law, now time.Time) {
 	if (l.credit >= 1 || l.free.far(l.ceiling)) && now.Sub(b.since) > 2*l.span && now.Sub(l.lastRefusal) > l.span {
-		b.ease = max(2*b.ease, strainStep/2) // the longer nothing is refused, the faster
+		b.ease = max(1.5*b.ease, strainStep/2) // the longer nothing is refused, the faster
 		b.strain = max(0, b.strain-b.ease)
 		b.since = now
 		b.strict = b.strain > 0

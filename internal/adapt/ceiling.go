@@ -41,6 +41,7 @@ func (l *Law) plusOver(now time.Time) {
 }
 
 func (l *Law) beginClimb(now time.Time, from, fallback int) {
+	l.finer = 0
 	l.phase, l.phaseSince = climb, now
 	l.climbing, l.fallback = float64(from), fallback
 }
@@ -85,6 +86,9 @@ func (l *Law) move(now time.Time, ceiling int) {
 // charge pays for a refusal. Those of the first minutes are the price of not knowing, and leave no debt.
 func (l *Law) charge(now time.Time) {
 	least := creditLeast
+	if l.ceiling < few {
+		least *= 2
+	}
 	if now.Sub(l.born) < youth*l.span {
 		least = 0
 	}
@@ -166,7 +170,7 @@ type free struct {
 
 // The waits between free probes.
 const (
-	firstFree = 10 * time.Minute
+	firstFree = 5 * time.Minute
 	lastFree  = time.Hour
 )
 

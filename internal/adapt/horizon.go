@@ -18,6 +18,7 @@ type horizon struct {
 	refused  bool
 
 	tentative bool // it was met once: the next time some go beyond it, to tell an exhausted window from an outage
+	prior     int  // what was known before that; Unknown
 
 	held     held
 	plusEnd  time.Time // while it is probed: when that is over
@@ -34,7 +35,7 @@ func (h *horizon) cap(probe bool) int {
 	n := h.ceiling
 	switch {
 	case h.tentative:
-		n += h.beyond()
+		n += h.beyond() + inFlightMost + h.ceiling/200 // a window of the upstream's is shorter than one of our log
 	case !h.plusEnd.IsZero():
 		if h.trial.stage == passedTrial {
 			n += max(1, n/200)
@@ -108,10 +109,17 @@ func (h *horizon) fresh() bool { return h.hits <= 2 }
 
 // learn takes what was accepted in a window that was then exhausted for its ceiling.
 func (h *horizon) learn(accepted int) {
-	if n := max(1, accepted); n < h.ceiling {
-		h.tentative = h.ceiling == Unknown
-		h.ceiling = n
+	n := max(1, accepted)
+	if h.tentative && n < h.ceiling+h.beyond() {
+		h.tentative = false // met twice
 	}
+	if n >= h.ceiling {
+		return
+	}
+	if !h.tentative {
+		h.prior = h.ceiling
+	}
+	h.ceiling, h.tentative = n, true
 }
 
 // advance begins and ends the probing of a ceiling.
@@ -140,20 +148,25 @@ func (h *horizon) confirmed(now time.Time) {
 
 // beyond is how many must be accepted beyond a ceiling that was met once, in one of its windows, to disprove it: more than what leaks through
 // an exhausted one, and than what was refused, and counted by the upstream, before.
-func (h *horizon) beyond() int { return max(halfOpenNeed, h.ceiling/50) }
+func (h *horizon) beyond() int { return halfOpenNeed + h.ceiling/250 }
 
 // doubt drops a ceiling that was met once and is disproved.
 func (h *horizon) doubt() {
 	if h.tentative && h.passed >= h.ceiling+h.beyond() {
-		h.ceiling, h.tentative = Unknown, false
+		h.ceiling, h.tentative = h.prior, false
 	}
 }
 
-// blame returns the longer window whose probing a refusal answers, if one is.
+// blame returns the longer window whose probing a refusal answers, if one is: not where the window itself was being probed, and while a longer
+// one is in doubt only where the window itself was far from full.
 func (l *Law) blame(t Tag) (i int, probed bool) {
+	if l.state == Retreat || l.trial.stage == out && l.trial.seq == t.seq {
+		return 0, false // it answers a canary, or the window's own trial
+	}
 	for i := range l.long {
 		h := &l.long[i]
-		if h.ceiling != Unknown && (h.tentative || !h.plusEnd.IsZero()) && t.load.Long[i] >= h.ceiling {
+		doubted := h.tentative && l.phase == steady && 10*t.load.Window < 7*l.ceiling
+		if h.ceiling != Unknown && (doubted || !h.plusEnd.IsZero()) && t.load.Long[i] >= h.ceiling {
 			return i, true
 		}
 	}

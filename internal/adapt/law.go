@@ -66,14 +66,18 @@ type Tag struct {
 const (
 	budget        = 0.006 // refusals that probing may cost, as a share of attempts
 	creditMost    = 2.0
-	creditLeast   = -2.0
-	youth         = 5    // windows
-	rememberEvery = 16   // attempts
-	step          = 0.03 // of the ceiling: how far a probe goes beyond it
-	plusWindows   = 2    // careful windows before a climb
-	climbHaste    = 1.5  // pace of a climb, beside the ceiling
-	haste         = 1.02 // pace beside the ceiling otherwise
-	restored      = 0.97 // of the ceiling before: RECOVER is over
+	budgetOfFew   = 0.005 // of a small window, where the burst of a bucket is easily taken for a raise
+	few           = 18
+	many          = 60
+	creditLeast   = -1.0  // and of a small window twice that
+	youth         = 5     // windows
+	rememberEvery = 16    // attempts
+	step          = 0.03  // of the ceiling: how far a probe goes beyond it
+	finest        = 0.025 // of the ceiling: a smaller step is lost in the margin
+	plusWindows   = 2     // careful windows before a climb
+	climbHaste    = 1.5   // pace of a climb, beside the ceiling
+	haste         = 1.02  // pace beside the ceiling otherwise
+	restored      = 0.97  // of the ceiling before: RECOVER is over
 	flagLife      = time.Minute
 	halfOpenNeed  = 8 // more than the pods through which an exhausted limit may leak
 	inFlightMost  = 3 // verdicts outstanding while half open
@@ -105,6 +109,7 @@ type Law struct {
 
 	ceiling   int       // confirmed charges in a span; Unknown
 	cold      bool      // it was only said, and nothing was refused yet
+	warm      bool      // a window has passed since the first attempt
 	raisedAt  time.Time // when it was last raised
 	changedAt time.Time // when it last moved
 
@@ -113,6 +118,7 @@ type Law struct {
 	phase      phase
 	phaseSince time.Time
 	plusIndex  int // careful windows that have passed
+	finer      int // probes in a row that were refused, as far as that matters
 	trial      trial
 	overSent   bool    // the careful window held more than the ceiling, whatever the limiter's edges
 	climbing   float64 // the ceiling while it is climbed
@@ -168,6 +174,18 @@ func New(t Terms) *Law {
 	return l
 }
 
+// allowance returns how many refusals an attempt may cost. A raise is found after 1 / (allowance · ceiling) windows: where a window holds many,
+// less will do, and each probe keeps more of them waiting for its verdict.
+func allowance(ceiling int) float64 {
+	switch {
+	case ceiling == Unknown:
+		return budget
+	case ceiling < few:
+		return budgetOfFew
+	}
+	return budget * min(1, math.Sqrt(many/float64(ceiling)))
+}
+
 // delta returns how far a probe goes beyond a ceiling.
 func delta(ceiling int) int { return max(1, int(step*float64(ceiling)+0.5)) }
 
@@ -187,7 +205,7 @@ func (l *Law) Ceiling() int { return l.ceiling }
 func (l *Law) Cap(probe bool) int {
 	switch {
 	case l.state == Retreat && !l.episode.half:
-		return l.episode.drain + 1
+		return l.bounded(l.episode.drain + 1)
 	case l.phase == climb:
 		return l.bounded(int(l.climbing))
 	case l.phase == plus && l.trial.stage == passedTrial:
@@ -199,7 +217,13 @@ func (l *Law) Cap(probe bool) int {
 }
 
 // target is what a careful probe tests.
-func (l *Law) target() int { return l.bounded(l.ceiling + delta(l.ceiling)<<l.plusIndex) }
+func (l *Law) target() int { return l.bounded(l.ceiling + l.stride()<<l.plusIndex) }
+
+// stride returns how far the next probe goes beyond the ceiling: half as far after one that was refused, so that a limit between two steps
+// is met as well, but not so little that the margin of the window hides it.
+func (l *Law) stride() int {
+	return max(delta(l.ceiling)>>l.finer, int(finest*float64(l.ceiling)+0.5), 1)
+}
 
 // Long returns how many charges a longer window may hold now, or Unknown.
 func (l *Law) Long(i int, probe bool) int { return l.long[i].cap(probe) }
@@ -253,7 +277,8 @@ func (l *Law) Sent(now time.Time, load Load) Tag {
 	} else {
 		passed := now.Sub(l.lastSend)
 		t.near = float64(passed) < 0.9*float64(l.Interval())
-		l.credit = min(creditMost, l.credit+max(budget, passed.Hours()))
+		l.credit = min(creditMost, l.credit+max(allowance(l.ceiling), passed.Hours()))
+		l.warm = l.warm || now.Sub(l.born) >= l.span
 	}
 	l.lastSend = now
 	t.seq = l.recent.sent(now, l.keep())
@@ -384,14 +409,15 @@ func (l *Law) Refused(now time.Time, t Tag, wait time.Duration) {
 	if wait > 0 {
 		l.Pause(now, now.Add(wait))
 	}
+	longer, probed := l.blame(t)
 	l.trial.ended(t.seq, false)
 	if t.epoch != l.epoch {
 		return // an event of which we know already
 	}
 	l.epoch++
 	l.short.refused = true
-	if i, probed := l.blame(t); probed {
-		l.long[i].confirmed(now)
+	if probed {
+		l.long[longer].confirmed(now)
 		return
 	}
 	l.row++
@@ -413,6 +439,7 @@ func (l *Law) Refused(now time.Time, t Tag, wait time.Duration) {
 		return
 	case l.phase == plus:
 		l.probes.Confirmed++
+		l.finer = min(l.finer+1, 2)
 		l.phase = steady // the ceiling is confirmed; the window rule alone waits for the slot that this has cost
 		if l.plusIndex > 0 {
 			l.beginVerify(now)

@@ -7,6 +7,7 @@ import "time"
 type Memory struct {
 	Ceiling int              `json:"ceiling,omitempty"` // 0 = none
 	Cold    bool             `json:"cold,omitempty"`    // it was only said
+	Best    int              `json:"best,omitempty"`    // the largest one that was used to the full
 	State   State            `json:"state,omitempty"`   // NORMAL, RETREAT or RECOVER
 	Credit  float64          `json:"credit"`            // probes that could be paid for
 	Burst   int              `json:"burst,omitempty"`   // 0 = not known
@@ -18,9 +19,10 @@ type Memory struct {
 
 // Spell is a longer window.
 type Spell struct {
-	Ceiling  int       `json:"ceiling,omitempty"`  // 0 = none
-	Start    time.Time `json:"start,omitzero"`     // when the running one opened
-	Accepted int       `json:"accepted,omitempty"` // in it
+	Ceiling   int       `json:"ceiling,omitempty"`   // 0 = none
+	Tentative bool      `json:"tentative,omitempty"` // it was met once
+	Start     time.Time `json:"start,omitzero"`      // when the running one opened
+	Accepted  int       `json:"accepted,omitempty"`  // in it
 }
 
 // Retreating is an episode that was not over.
@@ -41,7 +43,7 @@ func (l *Law) Version() uint64 { return l.version }
 // Remember returns what another process should know.
 func (l *Law) Remember() Memory {
 	m := Memory{
-		State: l.state, Credit: l.credit, Cold: l.cold, Burst: l.burst.n, Strain: l.burst.strain, Strict: l.burst.strict,
+		State: l.state, Credit: l.credit, Cold: l.cold, Best: l.free.best, Burst: l.burst.n, Strain: l.burst.strain, Strict: l.burst.strict,
 	}
 	if l.ceiling != Unknown {
 		m.Ceiling = l.ceiling
@@ -50,7 +52,7 @@ func (l *Law) Remember() Memory {
 		h := &l.long[i]
 		m.Long[i] = Spell{Start: h.start, Accepted: h.passed}
 		if h.ceiling != Unknown {
-			m.Long[i].Ceiling = h.ceiling
+			m.Long[i].Ceiling, m.Long[i].Tentative = h.ceiling, h.tentative
 		}
 	}
 	if e := &l.episode; l.state != Normal {
@@ -68,7 +70,8 @@ func (l *Law) Restore(now time.Time, m Memory) {
 	if m.Ceiling > 0 {
 		l.ceiling, l.cold = l.bounded(m.Ceiling), m.Cold
 	}
-	l.credit = within(m.Credit, creditLeast, creditMost)
+	l.free.best = max(0, m.Best)
+	l.credit = within(m.Credit, 2*creditLeast, creditMost)
 	if m.Burst > 0 && !l.burst.fixed {
 		l.burst.n, l.burst.halved = min(m.Burst, max(1, l.ceiling)), m.Strict
 		l.burst.strict, l.burst.strain = m.Strict, within(m.Strain, 0, strainMost)
@@ -76,7 +79,8 @@ func (l *Law) Restore(now time.Time, m Memory) {
 	for i, s := range m.Long {
 		h := &l.long[i]
 		if s.Ceiling > 0 {
-			h.ceiling = s.Ceiling
+			h.prior = h.ceiling
+			h.ceiling, h.tentative = s.Ceiling, s.Tentative
 			if h.most > 0 {
 				h.ceiling = min(h.ceiling, h.most)
 			}
@@ -124,15 +128,12 @@ func (l *Law) Adopt(now time.Time, period time.Duration, n int) {
 		if l.toldAt = now; l.ceiling != l.bounded(n) {
 			l.move(now, l.bounded(n))
 		}
-		l.cold = false
-		if l.state == Normal {
-			l.phase = steady
-		}
+		l.cold, l.phase = false, steady
 		return
 	}
 	for i := range l.long {
-		if h := &l.long[i]; h.period == period && h.ceiling != n {
-			h.ceiling, h.plusEnd = n, time.Time{}
+		if h := &l.long[i]; h.period == period && (h.ceiling != n || h.tentative) {
+			h.ceiling, h.plusEnd, h.tentative = n, time.Time{}, false
 			if h.most > 0 {
 				h.ceiling = min(n, h.most)
 			}

@@ -272,7 +272,7 @@ const firstProbe = 15 * time.Second
 // nextProbe returns when to look again: at four times the age of the episode, at the end of the window that is suspected, or in an hour.
 func (e *episode) nextProbe(l *Law, now time.Time) time.Time {
 	end := l.long[e.level].endOf(e)
-	if !now.Before(end) && e.level+1 < LongCount {
+	if now.Sub(end) >= l.span && e.level+1 < LongCount { // a window that slides may end a little later
 		e.level++
 		end = l.long[e.level].endOf(e)
 	}
@@ -284,8 +284,11 @@ func (e *episode) nextProbe(l *Law, now time.Time) time.Time {
 	if latest := now.Add(longestProbe); at.After(latest) {
 		at = latest
 	}
-	if end.After(now) && end.Before(at) {
+	switch {
+	case end.After(now) && end.Before(at):
 		at = end
+	case !end.After(now) && now.Sub(end) < l.span:
+		at = now.Add(l.span)
 	}
 	return at
 }

@@ -101,8 +101,11 @@ func (h *Hold) refused(now time.Time, o hint.Outcome) {
 		}
 	default:
 		blamed := h.blame(now)
-		if explained && sign.Reach == hint.ReachAccount && account.law != nil {
+		switch {
+		case explained && sign.Reach == hint.ReachAccount && account.law != nil:
 			blamed = account
+		case explained && sign.Reach == hint.ReachModel && model.law != nil:
+			blamed = model
 		}
 		blamed.blamed++
 		if blamed.law == nil {

@@ -28,17 +28,20 @@ type Options struct {
 
 const defaultMaxScopes = 10_000
 
-// Book is all ledgers. It guarantees that of a scope with the rate N in P no window of P + margin ever holds more than N charges
-// that were not forced, and that an attempt which is not granted charges nothing.
+// Book is all ledgers. It guarantees that of a scope with the rate N in P, fixed or promised, no attempt is granted that would make a
+// window of P + margin hold more than N charges, unless it is forced; of a hinted rate, more than 4 N. An attempt that is not granted
+// charges nothing.
 //
-// A ledger is made when its scope is first charged. When MaxScopes are there, those without a charge and without a pause are
-// dropped; a lane that then finds no place has to wait until one is free, so that no charge is ever forgotten.
+// A ledger is made when its scope is first charged. When MaxScopes are there, those are dropped of which nothing would be lost: without
+// a charge, without a pause, and not refused for a day. A lane that then finds no place has to wait until one is free, so that no charge
+// is ever forgotten.
 //
-// A hold that is never settled costs its slot: for good if it was not sent either, else until its charge has aged. It never
-// lets more through.
+// A hold that is never settled costs its slot: for good if it was not sent either, else until its charge has aged. As a canary of a
+// retreat it costs the lane, which waits for its verdict. It never lets more through.
 //
-// Use New. All methods are safe for concurrent use and take a few hundred nanoseconds. Times should come from one clock; ones
-// that are a little out of order count as the latest.
+// Use New. All methods are safe for concurrent use. Those on a hold take about a microsecond together, and allocate only the hold; those
+// that tell of all ledgers take as long for each of them. Times should come from one clock; ones that are a little out of order count as
+// the latest.
 type Book struct {
 	terms     func(limit.Scope) Terms
 	maxScopes int

@@ -10,6 +10,11 @@ import (
 	"nimsidecar/internal/quota"
 )
 
+// trusts are all kinds of trust, by name.
+func trusts() map[string]quota.Trust {
+	return map[string]quota.Trust{"fixed": quota.Fixed, "promise": quota.Promise, "hint": quota.Hint}
+}
+
 // even returns a book for a model of an upstream that takes half a window at once.
 func even(text string, trust quota.Trust) *quota.Book {
 	return quota.New(quota.Options{Terms: func(s limit.Scope) quota.Terms {
@@ -122,9 +127,9 @@ func TestWhatIsLeftOfAWindowAfterABurstIsSpreadEvenly(t *testing.T) {
 // Whenever it comes after a burst, and however the limit came to be known, the first urgent request starts within two send intervals.
 func TestUrgentAfterABurstStartsWithinTwoSendIntervals(t *testing.T) {
 	t.Parallel()
-	for _, trust := range []quota.Trust{quota.Fixed, quota.Promise, quota.Hint} {
+	for name, trust := range trusts() {
 		for _, n := range []int{3, 10, 15, 40, 120} {
-			t.Run(fmt.Sprint(trust, "/", n), func(t *testing.T) {
+			t.Run(fmt.Sprint(name, "/", n), func(t *testing.T) {
 				t.Parallel()
 				most := 2 * 60500 * time.Millisecond / time.Duration(n)
 				for came := start; came.Before(second(130)); came = came.Add(700 * time.Millisecond) {
@@ -193,8 +198,11 @@ func TestRefundGivesBackTheEvenDistance(t *testing.T) {
 // minute and somebody HIGH more often. It does not matter who says what the hour holds.
 func TestAKnownHourIsSpread(t *testing.T) {
 	t.Parallel()
-	for _, trust := range []quota.Trust{quota.Fixed, quota.Promise} {
-		t.Run(fmt.Sprint(trust), func(t *testing.T) {
+	for name, trust := range trusts() {
+		if trust == quota.Hint {
+			continue // it may find that the hour holds more
+		}
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			l := &line{T: t, book: even("40-M,1000-H", trust), lane: lane("a", "m"), now: start}
 			worst := time.Duration(0)
@@ -205,7 +213,7 @@ func TestAKnownHourIsSpread(t *testing.T) {
 				l.until(came.Add(40*time.Second), ordinary)
 				worst = max(worst, l.wait(one))
 			}
-			if most := 10 * time.Second; worst > most {
+			if most := 2 * 3602 * time.Second / 1000; worst > most {
 				t.Errorf("somebody urgent waited %v; want at most %v", worst, most)
 			}
 			if got := l.between(start, start.Add(time.Hour/4)); got < 500 || got > 600 {

@@ -13,11 +13,11 @@ import (
 type LedgerView struct {
 	Scope   limit.Scope  // what it is for
 	Rates   limit.Rates  // what must hold; not to be changed
-	Windows []WindowView // one a rate, in the same order
+	Windows []WindowView // those that are limited at present; of fixed terms one a rate, in the same order
 
 	PausedUntil time.Time // by the upstream's refusal; zero when it is not paused
 	LastRefusal time.Time // zero when there was none
-	Refusals    uint64    // how many attempts the upstream refused
+	Refusals    uint64    // how many attempts the upstream refused, whoever was blamed; an account's are those of its models
 
 	State adapt.State // NORMAL where nothing is learned
 
@@ -27,9 +27,9 @@ type LedgerView struct {
 
 // WindowView is one window of a ledger at one moment.
 type WindowView struct {
-	Rate   limit.Rate
-	Used   int       // charges in it; more than Rate.N only where some are open and forced
-	Resets time.Time // when it will be empty if nothing is added
+	Rate   limit.Rate // as told, or as learned
+	Used   int        // charges in it; more than Rate.N only where some are forced, or where the ceiling has just fallen
+	Resets time.Time  // when it will be empty if nothing is added
 }
 
 // free returns how many more slots the windows hold, disregarding how they are spaced: none while the ledger is paused,

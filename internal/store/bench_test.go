@@ -32,8 +32,8 @@ func runningStore(tb testing.TB, dir string) *Store {
 	return s
 }
 
-// BenchmarkCharged is what an attempt waits for. Budget on a quiet machine: 100 µs and 30 allocations alone, of which 50 µs are the
-// share of the disk's syncs; 20 µs a charge where 64 share the commits; half of it in memory.
+// BenchmarkCharged is what an attempt waits for. Budget on a quiet machine: 100 µs for one caller, the disk's syncs included; 20 µs a
+// charge where 64 callers share the commits, and in memory; 25 allocations.
 func BenchmarkCharged(b *testing.B) {
 	for _, callers := range []int{0, 1, 64} {
 		name := "in memory"

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"strings"
 )
 
 // applicationID marks a file as ours: "nims".
@@ -77,11 +78,8 @@ func (d *database) migrate(steps []string) error {
 	if err := d.exec(lasting); err != nil || version == len(steps) {
 		return err
 	}
-	text := "BEGIN IMMEDIATE;\n"
-	for _, step := range steps[version:] {
-		text += step + ";\n"
-	}
-	text += fmt.Sprintf("PRAGMA application_id = %d; PRAGMA user_version = %d; COMMIT", applicationID, len(steps))
+	text := fmt.Sprintf("BEGIN IMMEDIATE; %s; PRAGMA application_id = %d; PRAGMA user_version = %d; COMMIT",
+		strings.Join(steps[version:], ";\n"), applicationID, len(steps))
 	err := d.exec(text)
 	if err != nil {
 		_ = d.exec(`ROLLBACK`) // fails where SQLite has rolled back by itself
