@@ -33,7 +33,7 @@ const (
 
 // garbage is the heap's growth between two collections, in percent, unless GOGC says otherwise. Most of what a request allocates
 // dies with it while little lives on: at Go's own 100 a busy sidecar would collect dozens of times a second.
-const garbage = 200
+const garbage = 300
 
 func main() {
 	if os.Getenv("GOGC") == "" {

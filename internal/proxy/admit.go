@@ -46,11 +46,12 @@ func (x *exchange) admit() *wire.Error {
 
 // readID echoes a good X-Request-Id and makes one where there is none.
 func (x *exchange) readID() {
-	if id := x.r.Header.Get(headerRequestID); isName(id) {
+	if id := x.header(headerRequestID); isName(id) {
 		x.id = id
 		return
 	}
-	x.id = "req_" + strconv.FormatUint(rand.Uint64(), 36)
+	var id [20]byte // the prefix and up to 13 digits
+	x.id = string(strconv.AppendUint(append(id[:0], "req_"...), rand.Uint64(), 36))
 }
 
 // isName reports whether s is a short printable ASCII text without blanks at its ends.
@@ -79,7 +80,7 @@ func (x *exchange) checkMethod() *wire.Error {
 		refusal.Status = http.StatusMethodNotAllowed
 		return refusal
 	}
-	if x.r.Header.Get("Upgrade") != "" {
+	if x.header("Upgrade") != "" {
 		refusal := badRequest("Upgrade", "header Upgrade is refused: the sidecar forwards plain HTTP requests only")
 		refusal.Status = http.StatusUpgradeRequired
 		return refusal
@@ -108,14 +109,14 @@ func (x *exchange) route() *wire.Error {
 			}
 		}
 	}
-	x.path = "/" + rest
-	if err := upstream.CheckPath(x.path); err != nil {
+	x.outgoing.Path = path[len(path)-len(rest)-1:] // with the slash before rest
+	if err := upstream.CheckPath(x.outgoing.Path); err != nil {
 		return badRequest("path", "path %q: %v", clip(path), err)
 	}
 	if x.r.URL.Host != "" && !strings.EqualFold(x.r.URL.Host, x.r.Host) {
 		return badRequest("path", "the request target names host %q and the Host header %q: send the path only", clip(x.r.URL.Host), clip(x.r.Host))
 	}
-	x.free = isFree(x.r.Method, x.path)
+	x.free = isFree(x.r.Method, x.outgoing.Path)
 	return nil
 }
 
@@ -208,16 +209,30 @@ func (x *exchange) readDeadline() *wire.Error {
 		}
 	}
 	for _, name := range [...]string{headerTimeout, headerReadTimeout} {
-		seconds, err := strconv.ParseFloat(x.r.Header.Get(name), 64)
+		value := x.header(name)
+		if value == "" {
+			continue // the usual case: no error value is made for it
+		}
+		seconds, err := strconv.ParseFloat(value, 64)
 		if err != nil || !(seconds > 0) || seconds >= wait.Seconds() {
 			continue
 		}
 		wait, x.announced = time.Duration(seconds*float64(time.Second)), true
 	}
 	x.deadline = x.began.Add(wait)
-	count, err := strconv.Atoi(x.r.Header.Get(headerRetryCount))
-	x.repeat = err == nil && count > 0
+	if value := x.header(headerRetryCount); value != "" {
+		count, err := strconv.Atoi(value)
+		x.repeat = err == nil && count > 0
+	}
 	return nil
+}
+
+// header returns the first value of a request header whose name is in canonical form.
+func (x *exchange) header(name string) string {
+	if values := x.r.Header[name]; len(values) > 0 {
+		return values[0]
+	}
+	return ""
 }
 
 // parseWait reads a duration such as 90s; a bare number is seconds.

@@ -24,9 +24,16 @@ func (x *exchange) refuse(e *wire.Error) {
 	}
 }
 
-// patience gives the client a while, from now on, to take what is sent to it.
+// patience gives the client a while, from now on, to take what is sent to it. The deadline is moved only when some of it is used up:
+// moving it for each of ten thousand small chunks would cost more than writing them.
 func (x *exchange) patience() {
-	_ = http.NewResponseController(x.w).SetWriteDeadline(time.Now().Add(stalled))
+	const spare = stalled / 6
+	now := time.Since(x.began)
+	if x.patient > 0 && now-x.patient < spare {
+		return
+	}
+	x.patient = now
+	_ = http.NewResponseController(x.w).SetWriteDeadline(x.began.Add(now + stalled + spare))
 }
 
 // ownHeaders is the number of headers that setHeaders may set.
@@ -52,7 +59,7 @@ func (x *exchange) setHeaders(h http.Header) {
 		set("X-Sidecar-Key", x.keyAlias)
 	}
 	if x.attempts > 0 {
-		timing = appendMillis(append(timing, ", upstream;dur="...), time.Since(x.sentAt))
+		timing = appendMillis(append(timing, ", upstream;dur="...), x.took())
 	}
 	set("Server-Timing", string(timing))
 	x.setRateLimit(set)

@@ -36,8 +36,8 @@ func (x *exchange) readBody() *wire.Error {
 			return refusal
 		}
 	}
-	x.bytesIn = len(x.body)
-	x.peek = wire.Peek(x.r.Header.Get("Content-Type"), x.body)
+	x.bytesIn = len(x.outgoing.Body)
+	x.peek = wire.Peek(x.header("Content-Type"), x.outgoing.Body)
 	if len(x.peek.Model) > maxModel {
 		x.peek.Model = ""
 		return badRequest("model", "the model's name is longer than %d bytes", maxModel)
@@ -66,7 +66,7 @@ func (x *exchange) fillBody() *wire.Error {
 		}
 		switch {
 		case err == io.EOF:
-			x.body = body
+			x.outgoing.Body = body
 			return nil
 		case err != nil:
 			return x.brokenBody(err, len(body))
@@ -112,5 +112,5 @@ func (x *exchange) hold(n int64) bool {
 func (x *exchange) letGo() {
 	x.h.held.Add(-x.held)
 	x.held = 0
-	x.body = nil
+	x.outgoing.Body = nil
 }

@@ -23,52 +23,55 @@ type exchange struct {
 
 	// What was asked, set by admit.
 	id         string
-	dialect    wire.Dialect
 	provider   string
-	path       string // escaped, below /v1
-	free       bool   // costs no quota
 	client     guard.Client
+	agent      string
+	deadline   time.Time // latest grant
+	held       int64     // bytes of the body that count in the handler's budget
+	peek       wire.Request
+	dialect    wire.Dialect
 	class      priority.Class
 	classAsked bool
-	agent      string
-	deadline   time.Time     // latest grant
-	announced  bool          // the client itself named the deadline
-	repeat     bool          // an SDK's repetition of a request
-	lanes      []limit.Scope // where it may be sent
-	body       []byte
-	held       int64 // bytes of body that count in the handler's budget
-	peek       wire.Request
+	free       bool // costs no quota
+	announced  bool // the client itself named the deadline
+	repeat     bool // an SDK's repetition of a request
+
+	// What is sent: path and body are set by admit, the rest by forward. The header is the request's own, which nobody here reads once
+	// the first attempt has begun, but for the client's credential.
+	outgoing upstream.Request
+	lanes    []limit.Scope // where it may be sent
 
 	// The running attempt; both nil between attempts.
 	grant  *gate.Grant // nil also for what costs no quota
 	answer *upstream.Answer
 
+	buffer *[]byte // what answers are read into; lent by the handler, nil before it is needed
+
 	// What happened, set on the way.
 	attempts   int
 	outcomes   [hint.ClassCount]uint8 // how often each class was answered
 	outcome    hint.Outcome           // the last attempt's
-	lane       limit.Scope            // where the last attempt went
 	standing   quota.Standing         // what is left of the lane's limit, as of the last grant
-	bypass     bool                   // it is sent without a slot: the queue was full
 	waits      int                    // attempts refused for a cause that waiting cures
-	committed  bool                   // the head of the answer is out
 	keyAlias   string
 	queued     time.Duration // all waiting for grants
-	sentAt     time.Time     // start of the attempt that was passed on
+	sentAt     time.Duration // from the arrival to the start of the last attempt
 	firstByte  time.Duration // from the arrival to the first byte for the client
 	upstream   time.Duration // the attempt that was passed on, until its body ended
 	written    int64         // bytes of body sent to the client
 	status     int           // what the client got; 499 when it left
 	reason     wire.Reason   // why the sidecar itself ended it
 	fault      string        // finer cause of a failure, for the log
-	reqID      string        // nvcf-reqid
 	usage      wire.Usage
 	bytesIn    int
-	phase      phase       // where it is, for the log
-	broken     *wire.Error // why the stream broke after its head was out
-	cut        bool        // the connection must be broken off
-	slowReader bool        // the client stopped reading
-	panicked   any         // what a stand-in of the handler panicked with
+	broken     *wire.Error   // why the stream broke after its head was out
+	patient    time.Duration // from the arrival until the client was last given a while to take what is sent to it; 0 = never
+	panicked   any           // what a stand-in of the handler panicked with
+	phase      phase         // where it is, for the log
+	bypass     bool          // it is sent without a slot: the queue was full
+	committed  bool          // the head of the answer is out
+	cut        bool          // the connection must be broken off
+	slowReader bool          // the client stopped reading
 }
 
 // phase is where in its life a request is; the log says where it ended.
@@ -86,6 +89,17 @@ var phaseNames = [...]string{"admit", "queue", "upstream", "body"}
 
 // statusClientGone is what the log says when the client hung up; nobody receives it.
 const statusClientGone = 499
+
+// took returns how long ago the last attempt began.
+func (x *exchange) took() time.Duration { return time.Since(x.began) - x.sentAt }
+
+// memory returns what answers are read into.
+func (x *exchange) memory() []byte {
+	if x.buffer == nil {
+		x.buffer = x.h.buffers.get(smallBuffer)
+	}
+	return *x.buffer
+}
 
 // gone records that the client hung up.
 func (x *exchange) gone() {

@@ -14,7 +14,6 @@ import (
 	"nimsidecar/internal/limit"
 	"nimsidecar/internal/quota"
 	"nimsidecar/internal/retry"
-	"nimsidecar/internal/upstream"
 	"nimsidecar/internal/wire"
 )
 
@@ -26,6 +25,8 @@ var ErrStopping = errors.New("proxy: the sidecar is shutting down")
 // when there is none, and the request has been ended.
 func (x *exchange) forward() bool {
 	x.findLanes()
+	x.outgoing.Method, x.outgoing.RawQuery, x.outgoing.Header = x.r.Method, x.r.URL.RawQuery, x.r.Header
+	x.outgoing.Stream, x.outgoing.Interim = x.peek.Stream, x.interim
 	if x.free {
 		return x.forwardFree()
 	}
@@ -83,7 +84,7 @@ func (x *exchange) release() {
 		use.Written = x.answer.Written
 		x.answer.Close()
 		if x.answer.Status != 0 {
-			x.upstream = time.Since(x.sentAt)
+			x.upstream = x.took()
 		}
 		x.answer = nil
 	}
@@ -97,32 +98,29 @@ func (x *exchange) release() {
 // once the request is wholly written; it may be nil.
 func (x *exchange) send(lane limit.Scope, sent func()) retry.Decision {
 	x.phase = phaseUpstream
-	x.lane = lane
 	x.attempts++
-	x.sentAt = time.Now()
-	answer := x.h.Upstream.Attempt(x.r.Context(), lane, &upstream.Request{
-		Method: x.r.Method, Path: x.path, RawQuery: x.r.URL.RawQuery, Header: x.r.Header, Body: x.body,
-		Stream: x.peek.Stream, Sent: sent, Interim: x.interim,
-	})
+	x.sentAt = time.Since(x.began)
+	x.outgoing.Sent = sent
+	answer := x.h.Upstream.Attempt(x.r.Context(), lane, &x.outgoing)
 	x.answer, x.outcome = answer, answer.Outcome
-	x.keyAlias, x.reqID = answer.KeyAlias, answer.Outcome.ReqID
+	x.keyAlias = answer.KeyAlias
 	if answer.Status != 0 {
-		x.h.Metrics.Answered(lane.Provider, time.Since(x.sentAt))
+		x.h.Metrics.Answered(lane.Provider, x.took())
 	}
 	if x.outcome.Class == hint.OK {
-		answer.First(firstWait, x.commit)
+		answer.First(x.memory(), firstWait, x.commit)
 		x.outcome = answer.Outcome
 	}
 	if x.panicked != nil {
 		panic(x.panicked)
 	}
 	x.countOutcome()
-	if x.committed || x.bypass { // the head is out, or it has no place in the queue to go back to
+	if x.outcome.Class == hint.OK || x.committed || x.bypass { // all is well, the head is out, or it has no place in the queue to go back to
 		return retry.Decision{Action: retry.Pass}
 	}
 	return retry.Decide(retry.Input{
 		Outcome: x.outcome, Attempts: x.attempts, Waits: x.waits, SameClass: int(x.outcomes[x.outcome.Class]),
-		Now: time.Now(), Deadline: x.deadline, Written: answer.Written, Reused: answer.Reused, Took: time.Since(x.sentAt),
+		Now: time.Now(), Deadline: x.deadline, Written: answer.Written, Reused: answer.Reused, Took: x.took(),
 		OtherKey: x.keyAlias != "" && slices.ContainsFunc(x.lanes, x.h.Upstream.Usable), Random: rand.Float64(),
 	})
 }
@@ -158,6 +156,7 @@ func (x *exchange) interim(status int, header http.Header) {
 	x.patience() // a client that does not read must not hold the attempt's slot
 	x.w.WriteHeader(status)
 	_ = http.NewResponseController(x.w).SetWriteDeadline(time.Time{})
+	x.patient = 0
 	clear(own)
 	maps.Copy(own, final)
 }
@@ -171,15 +170,15 @@ func (x *exchange) answered(decision retry.Decision) bool {
 		x.endedByContext()
 	case x.outcome.Class == hint.Broken:
 		x.fault = string(x.outcome.Fault)
-		x.refuse(unreachable(x.outcome.Fault, x.lane.Provider, x.attempts))
+		x.refuse(unreachable(x.outcome.Fault, x.provider, x.attempts))
 	case x.outcome.Class == hint.Quota && decision.Action == retry.GiveUp:
 		x.refuse(&wire.Error{
 			Reason: wire.UpstreamRateLimited, RetryAfter: x.outcome.RetryAfter,
-			Message: fmt.Sprintf("provider %s refused this request %d times: its rate limit is spent (not nim-sidecar's)", x.lane.Provider, x.attempts),
+			Message: fmt.Sprintf("provider %s refused this request %d times: its rate limit is spent (not nim-sidecar's)", x.provider, x.attempts),
 		})
-	case x.outcome.Class == hint.InProgress && x.reqID != "" && !x.free: // elsewhere, and where a job is asked after, 202 is an answer
+	case x.outcome.Class == hint.InProgress && x.outcome.ReqID != "" && !x.free: // elsewhere, and where a job is asked after, 202 is an answer
 		x.refuse(&wire.Error{Reason: wire.UpstreamTimeout, Message: fmt.Sprintf(
-			"provider %s went on working beyond its own poll time and gives no way to fetch the answer", x.lane.Provider)})
+			"provider %s went on working beyond its own poll time and gives no way to fetch the answer", x.provider)})
 	default:
 		return true
 	}

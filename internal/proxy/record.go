@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"strconv"
+	"time"
 
 	"nimsidecar/internal/hint"
 	"nimsidecar/internal/metrics"
@@ -23,6 +24,9 @@ func (x *exchange) end() {
 	}
 	x.release()
 	x.letGo()
+	if x.buffer != nil {
+		x.h.buffers.put(x.buffer)
+	}
 	x.count()
 	x.log()
 	if x.cut {
@@ -61,9 +65,9 @@ func (x *exchange) countOutcome() {
 	}
 	switch {
 	case o.Class == hint.Broken:
-		x.h.Metrics.UpstreamError(x.lane.Provider, string(o.Fault))
+		x.h.Metrics.UpstreamError(x.provider, string(o.Fault))
 	case o.Status >= http.StatusBadRequest:
-		x.h.Metrics.UpstreamError(x.lane.Provider, strconv.Itoa(o.Status))
+		x.h.Metrics.UpstreamError(x.provider, strconv.Itoa(o.Status))
 	}
 }
 
@@ -106,8 +110,8 @@ const maxLogged = 256
 
 // log writes the one line of a finished request. Never a key, a prompt or an answer.
 func (x *exchange) log() {
-	ctx := context.Background()
-	if !x.h.Logger.Enabled(ctx, slog.LevelInfo) {
+	ctx, handler := context.Background(), x.h.Logger.Handler()
+	if !handler.Enabled(ctx, slog.LevelInfo) {
 		return
 	}
 	attrs := make([]slog.Attr, 0, 24)
@@ -132,8 +136,8 @@ func (x *exchange) log() {
 		slog.Int("bytes_in", x.bytesIn),
 		slog.Int64("bytes_out", x.written),
 	)
-	if x.reqID != "" {
-		attrs = append(attrs, slog.String("nvcf_reqid", x.reqID))
+	if id := x.outcome.ReqID; id != "" {
+		attrs = append(attrs, slog.String("nvcf_reqid", id))
 	}
 	if x.fault != "" {
 		attrs = append(attrs, slog.String("fault", x.fault))
@@ -141,5 +145,7 @@ func (x *exchange) log() {
 	if x.reason != "" || x.cut {
 		attrs = append(attrs, slog.String("phase", phaseNames[x.phase]))
 	}
-	x.h.Logger.LogAttrs(ctx, slog.LevelInfo, "request", attrs...)
+	line := slog.NewRecord(time.Now(), slog.LevelInfo, "request", 0) // by hand: a Logger would look for the caller, which nobody is shown
+	line.AddAttrs(attrs...)
+	_ = handler.Handle(ctx, line)
 }

@@ -37,12 +37,10 @@ func (x *exchange) relay() {
 			return
 		}
 	}
-	c := copier{x: x, size: smallBuffer, streams: isEventStream(x.answer.Header)}
-	c.buffer = x.h.buffers.get(c.size)
+	c := copier{x: x, streams: isEventStream(x.answer.Header)}
 	if len(read) == 0 || c.pass(read) {
 		c.run()
 	}
-	x.h.buffers.put(c.buffer)
 }
 
 // isEventStream reports whether the answer is a stream of server-sent events that is not compressed.
@@ -107,29 +105,26 @@ func (x *exchange) translate() (read []byte, done bool) {
 // copier moves one body from the upstream to the client.
 type copier struct {
 	x       *exchange
-	buffer  *[]byte
-	size    int
 	streams bool         // server-sent events: frames are passed whole
 	frames  sse.Splitter // holds the frame that is not finished
 	begun   bool         // the head is out, and what is no longer needed let go of
-	armed   time.Time    // when the write deadline was last moved
 }
 
 // run copies until the end, whatever it is.
 func (c *copier) run() {
 	for {
-		n, err := c.x.answer.Read(*c.buffer)
-		if n > 0 && !c.pass((*c.buffer)[:n]) {
+		memory := c.x.memory()
+		n, err := c.x.answer.Read(memory)
+		if n > 0 && !c.pass(memory[:n]) {
 			return
 		}
 		if err != nil {
 			c.finish(err)
 			return
 		}
-		if n == len(*c.buffer) && c.size == smallBuffer {
-			c.x.h.buffers.put(c.buffer)
-			c.size = largeBuffer
-			c.buffer = c.x.h.buffers.get(c.size)
+		if n == smallBuffer && len(memory) == smallBuffer {
+			c.x.h.buffers.put(c.x.buffer)
+			c.x.buffer = c.x.h.buffers.get(largeBuffer)
 		}
 	}
 }
@@ -162,19 +157,8 @@ func (c *copier) pass(chunk []byte) bool {
 	} else if usage, ok := wire.BodyUsage(chunk); ok {
 		c.x.usage = c.x.usage.Merge(usage)
 	}
-	c.arm()
+	c.x.patience()
 	return c.x.write(chunk) && c.x.flush() // also the last one, so that the client need not wait for our log
-}
-
-// arm gives the client a while to take the next chunk. The deadline is moved only when some of it is used up: moving it for each
-// of ten thousand small chunks would cost more than writing them.
-func (c *copier) arm() {
-	now := time.Now()
-	if now.Sub(c.armed) < stalled/6 {
-		return
-	}
-	c.armed = now
-	_ = http.NewResponseController(c.x.w).SetWriteDeadline(now.Add(stalled + stalled/6))
 }
 
 // finish ends the answer as the upstream ended it.
@@ -182,7 +166,7 @@ func (c *copier) finish(err error) {
 	if err != io.EOF {
 		c.x.bodyFailed(err)
 		if c.streams && c.frames.AtBoundary() && c.x.broken != nil {
-			c.arm()
+			c.x.patience()
 			c.x.write(wire.StreamError(c.x.dialect, *c.x.broken, c.x.id))
 			c.x.flush()
 		}
@@ -240,11 +224,11 @@ func (x *exchange) bodyFailed(err error) {
 		return
 	}
 	x.fault = string(fault)
-	refusal := unreachable(fault, x.lane.Provider, x.attempts)
+	refusal := unreachable(fault, x.provider, x.attempts)
 	if stopping := !x.left() && x.r.Context().Err() != nil; stopping {
 		refusal = draining()
 	} else {
-		x.h.Metrics.UpstreamError(x.lane.Provider, x.fault)
+		x.h.Metrics.UpstreamError(x.provider, x.fault)
 	}
 	if !x.committed {
 		x.refuse(refusal)

@@ -6,6 +6,7 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -156,10 +157,9 @@ func (a *Answer) errorText() string {
 
 // classify sets the outcome from the head and, for errors, the text of the body.
 func (a *Answer) classify(text string) {
-	a.Outcome = hint.Classify(time.Now(), hint.Answer{
-		Status: a.Status, Header: a.Header, Dialect: a.attempt.provider.dialect, Body: text,
-	})
-	a.learn()
+	now := time.Now()
+	a.Outcome = hint.Classify(now, hint.Answer{Status: a.Status, Header: a.Header, Dialect: a.attempt.provider.dialect, Body: text})
+	a.learn(now)
 }
 
 // readSmall reads a body of a known small length whole. The spare byte makes room for the read that finds the end.
@@ -185,26 +185,15 @@ func (e *BodyError) outcome() hint.Outcome {
 	return hint.Failed(e.Fault)
 }
 
-// First reads until the body has begun, an event stream with its first event, or has ended. The bytes are kept for Read. Where the
-// first event is an error, Outcome says so then, as if it had come with a status of its own; where the body broke before its first
-// byte, Outcome is Broken.
+// First reads until the body has begun, an event stream with its first event, or has ended. Where the first event is an error, Outcome
+// says so then, as if it had come with a status of its own; where the body broke before its first byte, Outcome is Broken. The bytes
+// are kept for Read, in the lent memory as far as they fit: until they have been read, only Read may write there.
 //
 // If that takes longer than wait, late is called, once, on another goroutine while the caller is still inside First: it may do what
 // the caller would, such as send the head. From then on Outcome stays, and the first bytes of any kind are enough. late never runs,
 // nor begins, after First has returned.
-func (a *Answer) First(wait time.Duration, late func()) {
-	told := make(chan struct{})
-	timer := time.AfterFunc(wait, func() {
-		defer close(told)
-		late()
-	})
-	for a.err == nil && !a.begun() && !(len(a.held) > 0 && isClosed(told)) {
-		b := make([]byte, fetchSize)
-		n, err := a.readBody(b)
-		a.take(chunk{b[:n], err})
-	}
-	if !timer.Stop() {
-		<-told
+func (a *Answer) First(lent []byte, wait time.Duration, late func()) {
+	if !a.begun() && a.begin(lent, wait, late) {
 		return
 	}
 	broken, ok := a.err.(*BodyError)
@@ -219,9 +208,31 @@ func (a *Answer) First(wait time.Duration, late func()) {
 	}
 }
 
-// begun reports whether enough of the body is held to know how it begins.
+// begun reports whether enough of the body is held to know how it begins, or there is no more of it.
 func (a *Answer) begun() bool {
-	return len(a.held) > 0 && (!a.stream || firstEvent(a.held, false) != undecided)
+	return a.err != nil || len(a.held) > 0 && (!a.stream || firstEvent(a.held, false) != undecided)
+}
+
+// begin is the reading in First. It reports whether late has run.
+func (a *Answer) begin(lent []byte, wait time.Duration, late func()) bool {
+	told := make(chan struct{})
+	timer := time.AfterFunc(wait, func() {
+		defer close(told)
+		late()
+	})
+	if len(a.held) == 0 {
+		a.held = lent[:0]
+	}
+	for !a.begun() && !(len(a.held) > 0 && isClosed(told)) {
+		a.held = slices.Grow(a.held, 1)
+		n, err := a.readBody(a.held[len(a.held):cap(a.held)])
+		a.held, a.err = a.held[:len(a.held)+n], err
+	}
+	if timer.Stop() {
+		return false
+	}
+	<-told
+	return true
 }
 
 // isClosed reports whether c is closed.

@@ -168,7 +168,7 @@ func TestOurKeysAreMaskedInErrorEvents(t *testing.T) {
 	bubble(t, Provider{Accounts: accounts("one")}, replies(text, true), func(r *rig) {
 		a := r.post()
 		defer a.Close()
-		a.First(time.Second, func() { t.Error("First is late") })
+		a.First(nil, time.Second, func() { t.Error("First is late") })
 		expectWhole(t, a, "data: {\"error\":\"the key ************* is bad\"}\n\n")
 	})
 }
@@ -222,7 +222,7 @@ func TestFirstFindsTheErrorInTheFirstEvent(t *testing.T) {
 				defer a.Close()
 				expectOutcome(t, a, hint.OK, "")
 				start, late := time.Now(), time.Duration(0)
-				a.First(10*time.Second, func() { late = time.Since(start) })
+				a.First(nil, 10*time.Second, func() { late = time.Since(start) })
 				if took := time.Since(start); (late != 0) != tt.late || took != tt.after || tt.late && late != 10*time.Second {
 					t.Errorf("First took %v and was late after %v; want %v, late %t", took, late, tt.after, tt.late)
 				}
@@ -240,10 +240,35 @@ func TestFirstKeepsEveryByteForRead(t *testing.T) {
 			a := r.post()
 			defer a.Close()
 			for _, wait := range waits {
-				a.First(wait, func() {})
+				a.First(nil, wait, func() {})
 			}
 			expectWhole(t, a, ": ping\n\ndata: a\n\ndata: b\n\n")
 			expectOutcome(t, a, hint.OK, "")
+		})
+	}
+}
+
+func TestFirstMayBeLentWhatReadFills(t *testing.T) {
+	t.Parallel()
+	const text = ": ping\n\ndata: a\n\ndata: b\n\n"
+	chunks := []string{"1s|" + asChunk(text[:8]), "2s|" + asChunk(text[8:16]), "2s|" + asChunk(text[16:]), "2s|" + lastChunk}
+	for _, size := range []int{1, 10, 64} {
+		bubble(t, Provider{}, trickle(streamHead, chunks...), func(r *rig) {
+			a := r.post()
+			defer a.Close()
+			lent := make([]byte, size)
+			a.First(lent, time.Minute, func() { t.Error("First is late") })
+			var got []byte
+			for {
+				n, err := a.Read(lent)
+				got = append(got, lent[:n]...)
+				if err != nil {
+					break
+				}
+			}
+			if string(got) != text {
+				t.Errorf("%d bytes lent: read %q; want %q", size, got, text)
+			}
 		})
 	}
 }
@@ -254,7 +279,7 @@ func TestACommentIsNotHeldBackOnceFirstIsLate(t *testing.T) {
 		a := r.post()
 		defer a.Close()
 		start := time.Now()
-		a.First(500*time.Millisecond, func() {})
+		a.First(nil, 500*time.Millisecond, func() {})
 		b := make([]byte, 64)
 		n, err := a.Read(b)
 		if took := time.Since(start); string(b[:n]) != ": ping\n\n" || err != nil || took != time.Second {
@@ -270,7 +295,7 @@ func TestFirstOfAnOrdinaryBodyWaitsForItsFirstByte(t *testing.T) {
 		a := r.post()
 		defer a.Close()
 		start := time.Now()
-		a.First(50*time.Millisecond, func() { t.Error("First is late") })
+		a.First(nil, 50*time.Millisecond, func() { t.Error("First is late") })
 		if took := time.Since(start); took != 20*time.Millisecond {
 			t.Errorf("First took %v; want 20ms", took)
 		}

@@ -30,23 +30,26 @@ var (
 	errInterim     = errors.New("upstream: too many interim answers")
 )
 
-// Request is what to send. It is not changed, and may be sent again by another attempt.
+// Request is what to send. It may be sent again by another attempt, once the last one has returned.
 type Request struct {
 	Method   string      // as it came
 	Path     string      // escaped, after /v1, such as /chat/completions; see CheckPath
 	RawQuery string      // as it came
-	Header   http.Header // the client's, keys canonical; what must not go up is left out
+	Header   http.Header // the client's, keys canonical; the map is ours from the first attempt on: what must not go up is taken out of it
 	Body     []byte      // must never be changed afterwards: a connection may still be sending it when the answer is read
 	Stream   bool        // the body asks for an event stream
 
 	// Deadline is until when the client will wait, zero = the provider's HeadTimeout from now; NVIDIA's gateway is told.
 	Deadline time.Time
-	// Sent is called once, as soon as the whole request is written; never if it is not. It is called on another goroutine and must
-	// not block; where the answer comes early, it may be called after Attempt has returned. May be nil.
-	Sent func()
 	// Interim is called for each 1xx answer but 100 with its end-to-end headers, on another goroutine, while Attempt runs and never
 	// after it has returned. May be nil.
 	Interim func(status int, h http.Header)
+	// Sent is called once, as soon as the whole request is written; never if it is not. It is called on another goroutine and must
+	// not block; where the answer comes early, it may be called after Attempt has returned. May be nil.
+	Sent func()
+
+	cleaned bool // Header holds only what may go up
+	polls   bool // the client itself says how long the gateway shall wait
 }
 
 // credential is the key that an attempt uses. The zero value is the client's own.
@@ -87,7 +90,7 @@ func (t *Table) Attempt(ctx context.Context, lane limit.Scope, r *Request) *Answ
 		c.key = c.account.pick(time.Now())
 	}
 	a := &Answer{table: t, model: lane.Model, KeyAlias: c.alias()}
-	a.attempt = attempt{provider: p, credential: c, request: r}
+	a.attempt = attempt{provider: p, credential: c, request: r, whenSent: r.Sent}
 	a.send(ctx)
 	return a
 }
@@ -98,6 +101,7 @@ type attempt struct {
 	provider   *provider
 	credential credential
 	request    *Request
+	whenSent   func() // the Request's Sent, which may be another attempt's by the time it is called
 
 	ctx    context.Context // the attempt's own; kept because its cause tells why a later Read failed
 	cancel context.CancelCauseFunc
@@ -135,7 +139,7 @@ func (a *attempt) start(ctx context.Context) *http.Request {
 	a.trace.GotConn = a.gotConn
 	a.trace.PutIdleConn = a.putIdle
 	a.trace.WroteHeaders = a.wroteHeaders
-	if a.request.Sent != nil {
+	if a.whenSent != nil {
 		a.trace.WroteRequest = a.wroteRequest
 	}
 	if a.request.Interim != nil {
@@ -148,7 +152,7 @@ func (a *attempt) start(ctx context.Context) *http.Request {
 	}
 	out := (&http.Request{
 		Method: a.request.Method, URL: &a.url, Host: a.url.Host, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Header: a.provider.header(a.request.Header, a.credential, deadline),
+		Header: a.provider.header(a.request, a.credential, deadline),
 		Body:   http.NoBody,
 		Close:  a.provider.retires(),
 	}).WithContext(httptrace.WithClientTrace(a.ctx, &a.trace))
@@ -263,8 +267,8 @@ func (a *attempt) wroteRequest(info httptrace.WroteRequestInfo) {
 
 // sent tells the caller that the request is wholly written.
 func (a *attempt) sent() {
-	if a.request.Sent != nil && !a.sentOnce.Swap(true) {
-		a.request.Sent()
+	if a.whenSent != nil && !a.sentOnce.Swap(true) {
+		a.whenSent()
 	}
 }
 
@@ -297,9 +301,9 @@ func (a *attempt) finish(answered bool) {
 }
 
 // learn tells the account what an outcome says of its keys.
-func (a *Answer) learn() {
+func (a *Answer) learn(now time.Time) {
 	c := a.attempt.credential
-	if c.account == nil || !c.account.note(time.Now(), c.key, a.model, a.Outcome.Class) {
+	if c.account == nil || !c.account.note(now, c.key, a.model, a.Outcome.Class) {
 		return
 	}
 	a.table.logger.LogAttrs(a.attempt.ctx, slog.LevelWarn, "key benched",

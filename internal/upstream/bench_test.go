@@ -42,7 +42,7 @@ func quick(answer string) func(net.Conn) {
 
 var jsonAnswer = fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nNvcf-Reqid: 1\r\nContent-Length: %d\r\n\r\n%s", len(completion), completion)
 
-// BenchmarkAttempt is a short request with a short answer over loopback. Budget: at most 4 µs and 12 allocations more than
+// BenchmarkAttempt is a short request with a short answer over loopback. Budget: at most 4 µs and 5 allocations more than
 // BenchmarkBareRoundTrip, for the choice of a key, the headers both ways, two time-outs, the guard of the pool and the class.
 func BenchmarkAttempt(b *testing.B) {
 	table := newTable(b, Provider{URL: serveSocket(b, quick(jsonAnswer)), Accounts: accounts("one")}, nil)

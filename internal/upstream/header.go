@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -26,20 +27,16 @@ var dropped = map[string]bool{
 // droppedPrefixes are the beginnings of more such names.
 var droppedPrefixes = [...]string{headerSidecar, "X-Forwarded-"}
 
-// header returns the headers of a request of ours for the client's: theirs but for what is dropped, and our credential, where one
-// is configured, in the place of theirs. The client's map is not changed; its value slices are shared and must not be.
-func (p *provider) header(client http.Header, c credential, deadline time.Time) http.Header {
-	h := make(http.Header, len(client)+3)
-	for name, values := range client {
-		if !isDropped(name) {
-			h[name] = values
-		}
+// header returns the headers of an attempt: the client's but for what is dropped, and our credential, where one is configured, in the
+// place of theirs. The first attempt uses the client's own map, since building another would cost more than all else that is done
+// here; it may still be being written when the next one begins, which therefore uses a copy. Value slices are never changed.
+func (p *provider) header(r *Request, c credential, deadline time.Time) http.Header {
+	if r.cleaned {
+		r.Header = maps.Clone(r.Header)
+	} else {
+		r.clean()
 	}
-	trailers := wantsTrailers(client)
-	wire.RemoveHopByHop(h)
-	if trailers {
-		h["Te"] = []string{"trailers"}
-	}
+	h := r.Header
 	if len(p.accounts) > 0 { // after the removal: a Connection header may name Authorization
 		for _, name := range credentials {
 			delete(h, name)
@@ -51,10 +48,29 @@ func (p *provider) header(client http.Header, c credential, deadline time.Time) 
 	if p.nvidia || h.Get("User-Agent") == "" {
 		h["User-Agent"] = p.agent
 	}
-	if p.nvidia && h.Get(headerPoll) == "" {
+	if p.nvidia && !r.polls {
 		h[headerPoll] = []string{strconv.Itoa(pollSeconds(deadline))}
 	}
 	return h
+}
+
+// clean takes out of the client's headers what must not go up.
+func (r *Request) clean() {
+	if r.Header == nil {
+		r.Header = make(http.Header)
+	}
+	trailers := wantsTrailers(r.Header)
+	wire.RemoveHopByHop(r.Header)
+	for name := range r.Header {
+		if isDropped(name) {
+			delete(r.Header, name)
+		}
+	}
+	if trailers {
+		r.Header["Te"] = []string{"trailers"}
+	}
+	r.polls = r.Header.Get(headerPoll) != ""
+	r.cleaned = true
 }
 
 // isDropped reports whether a header of the client's never goes up.

@@ -32,11 +32,11 @@ func TestWhatGoesUp(t *testing.T) {
 		want     http.Header
 	}{
 		{
-			name: "a configured key takes the place of the client's", accounts: []string{"one"}, client: own,
+			name: "a configured key takes the place of the client's", accounts: []string{"one"}, client: own.Clone(),
 			want: http.Header{"Authorization": {"Bearer secret-of-one"}, "User-Agent": {"sdk"}},
 		},
 		{
-			name: "without one the client's own goes up", client: own,
+			name: "without one the client's own goes up", client: own.Clone(),
 			want: http.Header{"Authorization": {"Bearer client"}, "X-Api-Key": {"client"}, "Api-Key": {"client"}, "User-Agent": {"sdk"}},
 		},
 		{
@@ -85,13 +85,23 @@ func TestWhatGoesUp(t *testing.T) {
 				if len(p.accounts) > 0 {
 					c.account = p.accounts[0]
 				}
-				before := tt.client.Clone()
-				got := p.header(tt.client, c, time.Now().Add(10*time.Minute))
-				if diff := cmp.Diff(tt.want, got); diff != "" {
+				r := &Request{Header: tt.client}
+				first := p.header(r, c, time.Now().Add(10*time.Minute))
+				if diff := cmp.Diff(tt.want, first); diff != "" {
 					t.Errorf("header (-want +got):\n%s", diff)
 				}
-				if diff := cmp.Diff(before, tt.client); diff != "" {
-					t.Errorf("the client's header was changed:\n%s", diff)
+				second := p.header(r, c, time.Now().Add(5*time.Second))
+				if diff := cmp.Diff(tt.want, first); diff != "" {
+					t.Errorf("header of the second attempt changed the first one's (-want +got):\n%s", diff)
+				}
+				if polls := second[headerPoll]; len(polls) > 0 {
+					if polls[0] != "5" {
+						t.Errorf("the second attempt polls for %q s; want 5", polls)
+					}
+					second[headerPoll] = tt.want[headerPoll]
+				}
+				if diff := cmp.Diff(tt.want, second); diff != "" {
+					t.Errorf("header of the second attempt (-want +got):\n%s", diff)
 				}
 			})
 		})

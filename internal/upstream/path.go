@@ -40,7 +40,10 @@ func CheckPath(escaped string) error {
 			return &PathError{"it holds a character that must be escaped"}
 		}
 	}
-	rest := separators.Replace(escaped[1:])
+	rest := escaped[1:]
+	if strings.Contains(rest, "%") { // seldom, and replacing allocates in any case
+		rest = separators.Replace(rest)
+	}
 	for rest != "" {
 		segment, after, more := strings.Cut(rest, "/")
 		name, _, _ := strings.Cut(segment, ";") // a path parameter is cut off by some servers

@@ -23,9 +23,9 @@ const (
 	maxAge = 5 * time.Minute
 	// maxHead is the largest head of an answer; net/http's default is 10 MiB.
 	maxHead = 256 << 10
-	// readBuffer holds the head of an answer and a small body, or some events of a stream, at half the memory of the default: what is
-	// read in larger pieces goes past it.
-	readBuffer = 2 << 10
+	// bufferSize is that of each of a connection's two buffers, half of net/http's default: an open stream keeps both. One holds the head
+	// of an answer and a small body, or some events, the other a short request; what is larger goes past them.
+	bufferSize = 2 << 10
 	// pingAfter and pingTimeout find an HTTP/2 connection that has died without a word.
 	pingAfter   = 30 * time.Second
 	pingTimeout = 15 * time.Second
@@ -53,7 +53,8 @@ func newTransport(base *url.URL, d dialer) *http.Transport {
 		TLSHandshakeTimeout:    dialTimeout,
 		ForceAttemptHTTP2:      true,
 		HTTP2:                  &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTimeout},
-		ReadBufferSize:         readBuffer,
+		ReadBufferSize:         bufferSize,
+		WriteBufferSize:        bufferSize,
 		DisableCompression:     true, // compressed answers pass as they are, and none is asked for that the client did not
 		MaxIdleConnsPerHost:    maxIdle,
 		IdleConnTimeout:        idlePool,
