@@ -18,20 +18,36 @@ func (l *Law) probe(now time.Time, alone bool) {
 		return
 	}
 	l.phase, l.phaseSince = plus, now
-	l.plusIndex, l.overSent, l.fallback, l.trial = 0, false, l.ceiling, trial{}
+	l.plusIndex, l.proved, l.fallback, l.trial = 0, 0, l.ceiling, trial{}
+}
+
+// target is what a careful probe tests.
+func (l *Law) target() int { return l.bounded(l.ceiling + l.stride()<<l.plusIndex) }
+
+// single reports whether the next probe goes one attempt further: beyond a ceiling of which that is a small part.
+func (l *Law) single() bool { return l.finer == finerMost && l.ceiling > many }
+
+// stride returns how far the next probe goes beyond the ceiling: half as far after one that was refused, so that a limit between two steps
+// is met as well, but not so little that the margin of the window hides it, until nothing else is left to try.
+func (l *Law) stride() int {
+	if l.single() {
+		return 1
+	}
+	return max(delta(l.ceiling)>>l.finer, int(finest*float64(l.ceiling)+0.5), 1)
 }
 
 // plusOver ends a careful window in which nothing was refused.
 func (l *Law) plusOver(now time.Time) {
-	if !l.overSent { // too little traffic to prove anything
+	if l.proved <= l.ceiling { // too little traffic to prove anything
 		l.phase = steady
 		l.probes.Idle++
 		return
 	}
-	l.move(now, l.target())
+	l.move(now, min(l.target(), l.proved))
+	l.finer = 0
 	l.probes.Raised++
 	l.plusIndex++
-	l.phaseSince, l.overSent = now, false
+	l.phaseSince, l.proved = now, 0
 	switch {
 	case l.bounded(l.ceiling+1) <= l.ceiling:
 		l.phase = steady
@@ -113,7 +129,7 @@ func (l *Law) climbRefused(now time.Time, t Tag, good int) {
 func (l *Law) coldRefused(now time.Time, t Tag, good int) {
 	l.cold = false
 	told := l.ceiling
-	l.free = free{best: told}
+	l.free = free{best: float64(told)}
 	good = l.bounded(min(max(told, int(l.climbing)), good))
 	l.move(now, good)
 	l.fallback = smallest
@@ -163,7 +179,7 @@ func (l *Law) event(now time.Time) {
 // free is the probes that cost no credit: far below what was once confirmed, a low ceiling must not last as long as it takes to earn one.
 // The first is due at once, the next after ten minutes, then after twice as long each, up to an hour.
 type free struct {
-	best int // the largest ceiling that was used to the full
+	best float64 // the largest ceiling that was used to the full
 	next time.Time
 	wait time.Duration
 }
@@ -175,7 +191,7 @@ const (
 )
 
 // far reports whether a ceiling is far below the best.
-func (f *free) far(ceiling int) bool { return 20*ceiling < 17*f.best }
+func (f *free) far(ceiling int) bool { return 20*float64(ceiling) < 17*f.best }
 
 // take reports whether a probe is free now, and notes that it was.
 func (f *free) take(now time.Time, ceiling int) bool {
@@ -184,6 +200,6 @@ func (f *free) take(now time.Time, ceiling int) bool {
 	}
 	f.wait = min(max(2*f.wait, firstFree), lastFree)
 	f.next = now.Add(f.wait)
-	f.best = max(ceiling, f.best*9/10) // what is not found again is forgotten
+	f.best = max(float64(ceiling), 0.9*f.best) // what is not found again is forgotten
 	return true
 }

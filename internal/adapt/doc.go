@@ -32,7 +32,8 @@
 //  6. Nothing rises without work that waited for a full window.
 //  7. What a longer window refuses does not lower the ceiling of the shorter one.
 //  8. No state is for good: once the upstream serves again, the law is back at what it knew within one period of the longest window it
-//     suspects, whatever it was fed before.
+//     suspects, and another one where that window is in doubt. The exception is a false hour that was met twice, with the
+//     same figure: it grows as its probes pass, by 0.5 % an hour, then 2, 8 and 32, and any refusal meanwhile begins anew.
 //  9. The same terms, seed and calls lead to the same decisions.
 //
 // # The phases

@@ -2,8 +2,11 @@ package adapt
 
 import "time"
 
-// evidenceMost bounds the attempts that are remembered. A window that holds more of them than that is judged by its newest part.
-const evidenceMost = 4096
+// The first and the greatest number of attempts that are remembered. A window that holds more of them than that is judged by its newest part.
+const (
+	evidenceLeast = 16
+	evidenceMost  = 4096
+)
 
 // evidence remembers when attempts left and which of them were refused, newest last. The zero value has seen none.
 type evidence struct {
@@ -16,11 +19,10 @@ type attempt struct {
 	refused bool
 }
 
-// sent notes an attempt and returns its number. keep is how many are worth remembering now.
-func (e *evidence) sent(now time.Time, keep int) uint64 {
-	keep = min(keep, evidenceMost)
-	if len(e.ring) < keep {
-		e.grow(keep)
+// sent notes an attempt and returns its number. What left less than keep ago is worth remembering.
+func (e *evidence) sent(now time.Time, keep time.Duration) uint64 {
+	if size := len(e.ring); size == 0 || size < evidenceMost && e.next >= uint64(size) && now.Sub(e.first()) < keep {
+		e.grow(max(evidenceLeast, 2*size))
 	}
 	seq := e.next
 	e.ring[seq%uint64(len(e.ring))] = attempt{at: now}
@@ -29,11 +31,7 @@ func (e *evidence) sent(now time.Time, keep int) uint64 {
 }
 
 // grow makes the ring longer; it never becomes shorter.
-func (e *evidence) grow(keep int) {
-	size := max(16, len(e.ring))
-	for size < keep {
-		size *= 2
-	}
+func (e *evidence) grow(size int) {
 	ring := make([]attempt, size)
 	for seq := e.oldest(); seq < e.next; seq++ {
 		ring[seq%uint64(size)] = e.ring[seq%uint64(len(e.ring))]

@@ -5,6 +5,9 @@ import "time"
 // longMargin is added to the end of a longer window, for the delivery of requests.
 const longMargin = 2 * time.Second
 
+// raisesMost bounds the growth of the steps in which a longer window is probed: 32 % of the ceiling.
+const raisesMost = 4
+
 // horizon is a window longer than the law's own: an hour or a day. Its ceiling is Unknown until it was told or met.
 type horizon struct {
 	period  time.Duration
@@ -25,7 +28,11 @@ type horizon struct {
 	trial    trial
 	overSent bool
 	probedAt time.Time
+	raises   int // probes in a row that passed
 }
+
+// step is how far a probe goes beyond the ceiling: half a percent, and four times as far for each that passed after the first.
+func (h *horizon) step() int { return max(1, h.ceiling<<(2*max(0, h.raises-1))/200) }
 
 // cap returns how many charges the window may hold.
 func (h *horizon) cap(probe bool) int {
@@ -38,7 +45,7 @@ func (h *horizon) cap(probe bool) int {
 		n += h.beyond() + inFlightMost + h.ceiling/200 // a window of the upstream's is shorter than one of our log
 	case !h.plusEnd.IsZero():
 		if h.trial.stage == passedTrial {
-			n += max(1, n/200)
+			n += h.step()
 		} else if h.trial.stage == due && probe {
 			n++
 		}
@@ -110,16 +117,16 @@ func (h *horizon) fresh() bool { return h.hits <= 2 }
 // learn takes what was accepted in a window that was then exhausted for its ceiling.
 func (h *horizon) learn(accepted int) {
 	n := max(1, accepted)
-	if h.tentative && n < h.ceiling+h.beyond() {
-		h.tentative = false // met twice
+	switch {
+	case h.tentative && n < h.ceiling+h.beyond() && 20*n >= 19*h.ceiling: // met twice
+		h.ceiling, h.tentative = min(n, h.ceiling), false
+	case n < h.ceiling:
+		if !h.tentative {
+			h.prior = h.ceiling
+		}
+		h.ceiling, h.tentative = n, true
 	}
-	if n >= h.ceiling {
-		return
-	}
-	if !h.tentative {
-		h.prior = h.ceiling
-	}
-	h.ceiling, h.tentative = n, true
+	h.raises = 0
 }
 
 // advance begins and ends the probing of a ceiling.
@@ -131,6 +138,7 @@ func (h *horizon) advance(l *Law, now time.Time) {
 	case !h.plusEnd.IsZero() && !now.Before(h.plusEnd):
 		if h.overSent {
 			h.ceiling = h.cap(false)
+			h.raises = min(h.raises+1, raisesMost)
 			l.version++
 		}
 		h.plusEnd = time.Time{}
@@ -143,7 +151,7 @@ func (h *horizon) advance(l *Law, now time.Time) {
 
 // confirmed ends a probe that was refused.
 func (h *horizon) confirmed(now time.Time) {
-	h.plusEnd, h.probedAt, h.tentative = time.Time{}, now, false
+	h.plusEnd, h.probedAt, h.tentative, h.raises = time.Time{}, now, false, 0
 }
 
 // beyond is how many must be accepted beyond a ceiling that was met once, in one of its windows, to disprove it: more than what leaks through

@@ -73,14 +73,14 @@ const (
 	youth         = 5     // windows
 	rememberEvery = 16    // attempts
 	step          = 0.03  // of the ceiling: how far a probe goes beyond it
+	finerMost     = 3     // probes refused in a row, after which one goes a single attempt further
 	finest        = 0.025 // of the ceiling: a smaller step is lost in the margin
 	plusWindows   = 2     // careful windows before a climb
 	climbHaste    = 1.5   // pace of a climb, beside the ceiling
 	haste         = 1.02  // pace beside the ceiling otherwise
 	restored      = 0.97  // of the ceiling before: RECOVER is over
-	flagLife      = time.Minute
-	halfOpenNeed  = 8 // more than the pods through which an exhausted limit may leak
-	inFlightMost  = 3 // verdicts outstanding while half open
+	halfOpenNeed  = 8     // more than the pods through which an exhausted limit may leak
+	inFlightMost  = 3     // verdicts outstanding while half open
 	longestProbe  = time.Hour
 	smallest      = 1
 	kept          = 3 // an attempt beside which fewer than so many slots are free has filled the window: some are kept for urgent ones
@@ -120,7 +120,7 @@ type Law struct {
 	plusIndex  int // careful windows that have passed
 	finer      int // probes in a row that were refused, as far as that matters
 	trial      trial
-	overSent   bool    // the careful window held more than the ceiling, whatever the limiter's edges
+	proved     int     // the most that a careful window held, whatever the limiter's edges
 	climbing   float64 // the ceiling while it is climbed
 	fallback   int     // what was confirmed before
 	credit     float64 // refusals that probing may cost
@@ -216,15 +216,6 @@ func (l *Law) Cap(probe bool) int {
 	return l.ceiling
 }
 
-// target is what a careful probe tests.
-func (l *Law) target() int { return l.bounded(l.ceiling + l.stride()<<l.plusIndex) }
-
-// stride returns how far the next probe goes beyond the ceiling: half as far after one that was refused, so that a limit between two steps
-// is met as well, but not so little that the margin of the window hides it.
-func (l *Law) stride() int {
-	return max(delta(l.ceiling)>>l.finer, int(finest*float64(l.ceiling)+0.5), 1)
-}
-
 // Long returns how many charges a longer window may hold now, or Unknown.
 func (l *Law) Long(i int, probe bool) int { return l.long[i].cap(probe) }
 
@@ -281,7 +272,7 @@ func (l *Law) Sent(now time.Time, load Load) Tag {
 		l.warm = l.warm || now.Sub(l.born) >= l.span
 	}
 	l.lastSend = now
-	t.seq = l.recent.sent(now, l.keep())
+	t.seq = l.recent.sent(now, 2*l.span)
 	if t.seq%rememberEvery == 0 {
 		l.version++ // so that not too little is remembered of what the longer windows hold
 	}
@@ -294,21 +285,16 @@ func (l *Law) Sent(now time.Time, load Load) Tag {
 	if l.phase == plus && load.Window >= l.ceiling-l.ceiling/100 {
 		l.trial.send(t.seq)
 	}
-	if l.phase == plus && !l.overSent {
-		l.overSent = l.recent.count(now, l.terms.Period-l.terms.Margin, now) > l.ceiling
+	if l.phase == plus && l.proved < l.target() {
+		l.proved = max(l.proved, l.recent.count(now, l.terms.Period-l.terms.Margin, now))
+		if l.single() && load.Window >= l.ceiling {
+			l.proved = max(l.proved, l.ceiling+1) // as far as windows that nothing was refused in can prove it
+		}
 	}
 	if l.state == Retreat {
 		l.episode.sent(l, now)
 	}
 	return t
-}
-
-// keep is how many attempts are remembered: those of two windows.
-func (l *Law) keep() int {
-	if l.ceiling == Unknown {
-		return evidenceMost
-	}
-	return 2*l.Cap(true) + 16
 }
 
 // Held says that work waits because of this window alone; full, that it does so because the window is full, or nearly.
@@ -383,7 +369,7 @@ func (l *Law) Accepted(now time.Time, t Tag) {
 		l.phaseSince = now
 	}
 	if t.load.Window+kept >= l.ceiling {
-		l.free.best = max(l.free.best, l.ceiling)
+		l.free.best = max(l.free.best, float64(l.ceiling))
 	}
 	l.burst.accepted(l, now, t)
 	if l.phase == climb && t.load.Window+kept >= int(l.climbing) {
@@ -400,6 +386,13 @@ func (l *Law) Void(_ time.Time, t Tag) {
 	if l.state == Retreat && t.epoch == l.epoch {
 		l.episode.out = max(0, l.episode.out-1)
 	}
+}
+
+// RefusedElsewhere says that the upstream refused an attempt because of another limit than this law's.
+func (l *Law) RefusedElsewhere(now time.Time, t Tag) {
+	l.recent.refused(t.seq) // it was not accepted beside the others, and may have stood for the one too many
+	l.proved = 0
+	l.Void(now, t)
 }
 
 // Refused says that the upstream refused an attempt for its quota. wait is how long it asked to wait; 0 = it did not say.
@@ -439,7 +432,7 @@ func (l *Law) Refused(now time.Time, t Tag, wait time.Duration) {
 		return
 	case l.phase == plus:
 		l.probes.Confirmed++
-		l.finer = min(l.finer+1, 2)
+		l.finer = min(l.finer+1, finerMost)
 		l.phase = steady // the ceiling is confirmed; the window rule alone waits for the slot that this has cost
 		if l.plusIndex > 0 {
 			l.beginVerify(now)

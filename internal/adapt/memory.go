@@ -43,7 +43,7 @@ func (l *Law) Version() uint64 { return l.version }
 // Remember returns what another process should know.
 func (l *Law) Remember() Memory {
 	m := Memory{
-		State: l.state, Credit: l.credit, Cold: l.cold, Best: l.free.best, Burst: l.burst.n, Strain: l.burst.strain, Strict: l.burst.strict,
+		State: l.state, Credit: l.credit, Cold: l.cold, Best: int(l.free.best), Burst: l.burst.n, Strain: l.burst.strain, Strict: l.burst.strict,
 	}
 	if l.ceiling != Unknown {
 		m.Ceiling = l.ceiling
@@ -70,7 +70,7 @@ func (l *Law) Restore(now time.Time, m Memory) {
 	if m.Ceiling > 0 {
 		l.ceiling, l.cold = l.bounded(m.Ceiling), m.Cold
 	}
-	l.free.best = max(0, m.Best)
+	l.free.best = float64(max(0, m.Best))
 	l.credit = within(m.Credit, 2*creditLeast, creditMost)
 	if m.Burst > 0 && !l.burst.fixed {
 		l.burst.n, l.burst.halved = min(m.Burst, max(1, l.ceiling)), m.Strict

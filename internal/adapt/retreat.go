@@ -103,6 +103,7 @@ type episode struct {
 	half        bool      // half open: a canary has passed
 	first       time.Time // when the first of those that passed left
 	closed      bool      // the window was nearly empty and it was refused all the same: something longer is exhausted
+	early       bool      // and before the end of that, it was over; so it was in the episode before
 	level       int       // of the longer window that is suspected
 	session     int       // accepted in the half-open session before
 }
@@ -116,11 +117,11 @@ func (e *episode) begin(l *Law, now time.Time, t Tag) {
 	if now.Sub(l.lastRefusal) < 2*l.span && !l.lastRefusal.IsZero() {
 		before = max(before, e.before)
 	}
-	peak := before
+	peak, early := before, false
 	if now.Sub(l.lastRefusal) < peakTime && !l.lastRefusal.IsZero() {
-		peak = max(peak, e.peak)
+		peak, early = max(peak, e.peak), e.early
 	}
-	*e = episode{since: now, before: before, peak: peak, least: t.load.Window}
+	*e = episode{since: now, before: before, peak: peak, early: early, least: t.load.Window}
 	for i := range l.long {
 		e.hits[i] = l.long[i].passed
 	}
@@ -210,8 +211,13 @@ func (e *episode) passed(l *Law, now time.Time, t Tag) {
 // reopen ends a retreat.
 func (l *Law) reopen(now time.Time, t Tag) {
 	e := &l.episode
+	h := &l.long[e.level]
+	early := e.closed && e.first.Before(h.endOf(e))
+	if early && e.early && e.least > halfOpenNeed {
+		e.closed = false // no longer window ends so soon and so often: it is this one after all, and much smaller than it was
+	}
+	e.early = early
 	if e.closed {
-		h := &l.long[e.level]
 		if !e.first.Before(h.endOf(e)) && e.refused >= 2 {
 			h.learn(e.hits[e.level])
 			l.version++

@@ -117,7 +117,7 @@ func (h *Hold) refused(now time.Time, o hint.Outcome) {
 			case l == blamed:
 				l.law.Refused(now, h.tags[i], o.RetryAfter)
 			default:
-				l.law.Void(now, h.tags[i])
+				l.law.RefusedElsewhere(now, h.tags[i])
 			}
 		}
 	}

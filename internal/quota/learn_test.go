@@ -419,3 +419,37 @@ func TestFixedTermsLearnNothing(t *testing.T) {
 	}
 	wantChanges(t, p.Book)
 }
+
+// An upstream that refuses at random leaves ceilings of the model and of its account that are both too low. While only the one model is
+// used nothing tells which of the two is right, and each stands in the way of the other's probes. Both must rise all the same.
+func TestTwoCeilingsThatBindTogetherBothRise(t *testing.T) {
+	t.Parallel()
+	low := 0
+	for seed := range uint64(40) {
+		w := &walk{
+			T: t, book: learning(limits{"*": "40-M"}, quota.Promise), rng: rand.New(rand.NewPCG(seed, 13)), now: start,
+			told: limits{"*": "40-M"}, most: 1, lanes: []limit.Scope{lane("a", "m"), lane("a", "n")}, mood: mood{refused: 40},
+		}
+		for w.now.Before(second(900)) {
+			w.step()
+			w.mood = mood{refused: 40}
+		}
+		for w.mood = (mood{}); len(w.air) > 0; w.air = w.air[1:] {
+			w.finish(w.air[0])
+		}
+		model, account := view(w.book, w.now, lane("a", "m")), view(w.book, w.now, lane("a", ""))
+		if len(model.Windows) != 1 || len(account.Windows) != 1 || max(model.Windows[0].Rate.N, account.Windows[0].Rate.N) > 20 {
+			continue // one of the two is known to take much, or an hour is suspected: that is another story
+		}
+		low++
+		l := &line{T: t, book: w.book, lane: lane("a", "m"), now: w.now}
+		l.until(w.now.Add(12*time.Hour), quota.Claim{Probe: true})
+		if got := l.between(l.now.Add(-time.Hour), l.now); got < 39*60 {
+			t.Errorf("seed %d: from ceilings of %v and %v, after half a day of success %d are sent in an hour; want %d",
+				seed, model.Windows[0].Rate, account.Windows[0].Rate, got, 39*60)
+		}
+	}
+	if low < 5 {
+		t.Errorf("%d walks ended with two low ceilings; want at least 5, or the test shows nothing", low)
+	}
+}

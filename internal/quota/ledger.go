@@ -17,6 +17,7 @@ type ledger struct {
 	brake   brake      // in place of the law
 
 	workers *workers // of a model: what runs on it
+	binds   bool     // when it was last asked, work waited because of a window of its own
 
 	lastRefusal  time.Time
 	lastAccepted time.Time
@@ -146,9 +147,10 @@ func (l *ledger) next(now time.Time, c Claim, alone bool) (r Readiness, binding 
 	return r, binding
 }
 
-// held tells the law that work waits because of a window, if it does because of one.
-func (l *ledger) held(now time.Time, w *window) {
-	if w == nil || w.role == told {
+// held takes note of the window that keeps an attempt waiting, nil for none, and tells the law if it is the one that binds.
+func (l *ledger) held(now time.Time, w *window, binds bool) {
+	l.binds = binds && w != nil
+	if !l.binds || w.role == told {
 		return
 	}
 	n := w.cap(l.law, false)
@@ -163,8 +165,12 @@ func (l *ledger) held(now time.Time, w *window) {
 	}
 }
 
-// probing reports whether a refusal of this ledger would be the answer to its own curiosity.
-func (l *ledger) probing() bool { return l.law != nil && l.law.Probing() }
+// mayProbe reports whether the law may look for a higher ceiling beside another's. One of them at a time does, so that it is clear what
+// a refusal means. But where it is this ledger that work waits for, the other one cannot try anything before this one gives way: of two
+// ceilings that are equal neither would ever rise.
+func (l *ledger) mayProbe(beside *ledger) bool {
+	return l.binds || beside.law == nil || !beside.law.Probing()
+}
 
 // pair is the ledgers of a lane: the model's and the account's, in this order.
 type pair [2]*ledger
@@ -181,22 +187,19 @@ func (p pair) each(f func(*ledger, *window)) {
 	}
 }
 
-// next returns whether one more may be reserved now, and if not, when. Only of the ledger that says the later time does work wait because
-// of its window alone.
+// next returns whether one more may be reserved now, and if not, when.
 func (p pair) next(now time.Time, c Claim) (r Readiness, ready bool) {
-	model, full := p.model().next(now, c, !p.account().probing())
+	model, full := p.model().next(now, c, p.model().mayProbe(p.account()))
 	if model.At.IsZero() {
 		return model, false
 	}
-	account, fullToo := p.account().next(now, c, !p.model().probing())
+	account, fullToo := p.account().next(now, c, p.account().mayProbe(p.model()))
 	if account.At.IsZero() {
 		return account, false
 	}
-	if !account.At.After(model.At) {
-		p.model().held(now, full)
-	}
-	if !model.At.After(account.At) {
-		p.account().held(now, fullToo)
+	if full != nil || fullToo != nil { // work waits because of the ledger alone that says the later time
+		p.model().held(now, full, !account.At.After(model.At))
+		p.account().held(now, fullToo, !model.At.After(account.At))
 	}
 	if account.At.After(model.At) {
 		model = account

@@ -154,6 +154,9 @@ func TestListsOfLanesThatLookAlikeAreDifferentLines(t *testing.T) {
 		{lane("a"), lane("b"), lane("c")},
 		{lane("a"), lane("b1:p1:11:c")},
 		{lane("a"), lane("b\x00p\x001\x00c")},
+		{lane("a"), lane("c")},
+		{lane("a"), lane("1"), lane("abcdef")},
+		{lane("a"), lane("1p116abcdef")},
 	}
 	for i, a := range lists {
 		for j, b := range lists {
