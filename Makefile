@@ -4,7 +4,7 @@ FUZZTIME ?= 30s
 # what the tree holds beyond its last commit, as one number
 STATE    := { git diff HEAD; git ls-files -o --exclude-standard; } | git hash-object --stdin
 
-.PHONY: help build run demo test check lint race fuzz smoke bench generate cover
+.PHONY: help build run demo test check lint race fuzz smoke bench sim generate cover
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
@@ -48,6 +48,9 @@ smoke: ## every Go benchmark, 100 rounds each, so that none rots
 bench: ## Go benchmarks, then the comparison with a plain ReverseProxy
 	go test -run '^$$' -bench . ./...
 	go run ./test/bench
+
+sim: ## hidden limits of every kind in virtual time, beside simpler laws; writes docs/simulation.md
+	cd test/scenarios && go test -count=1 -run '^TestScenarios$$' -timeout 30m -args -full -page ../../docs/simulation.md
 
 generate: ## what is generated from code: references, schema, examples
 	go generate ./...
