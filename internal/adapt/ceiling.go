@@ -24,13 +24,31 @@ func (l *Law) probe(now time.Time, alone bool) {
 // target is what a careful probe tests.
 func (l *Law) target() int { return l.bounded(l.ceiling + l.stride()<<l.plusIndex) }
 
-// single reports whether the next probe goes one attempt further: beyond a ceiling of which that is a small part.
-func (l *Law) single() bool { return l.finer == finerMost && l.ceiling > many }
+// single is the probes that go one attempt further, where that is a small part of the ceiling and all larger steps were refused. That nothing
+// is refused in their windows is a weak proof, so the first refusal afterwards takes the raise back, and it is not tried again.
+type single struct {
+	raised  int // the ceiling that came of it; 0 = none
+	refuted int // the ceiling that did not hold; 0 = none
+}
+
+func (s *single) due(l *Law) bool {
+	return l.finer == finerMost && l.ceiling > many && l.ceiling+1 != s.refuted
+}
+
+// failed takes a raise back that a refusal has refuted, and reports whether it did.
+func (s *single) failed(l *Law, now time.Time) bool {
+	if l.ceiling != s.raised {
+		return false
+	}
+	s.raised, s.refuted = 0, l.ceiling
+	l.move(now, l.ceiling-1)
+	return true
+}
 
 // stride returns how far the next probe goes beyond the ceiling: half as far after one that was refused, so that a limit between two steps
 // is met as well, but not so little that the margin of the window hides it, until nothing else is left to try.
 func (l *Law) stride() int {
-	if l.single() {
+	if l.single.due(l) {
 		return 1
 	}
 	return max(delta(l.ceiling)>>l.finer, int(finest*float64(l.ceiling)+0.5), 1)
@@ -43,8 +61,15 @@ func (l *Law) plusOver(now time.Time) {
 		l.probes.Idle++
 		return
 	}
+	alone := l.single.due(l)
 	l.move(now, min(l.target(), l.proved))
 	l.finer = 0
+	if alone {
+		l.single.raised = l.ceiling
+		l.phase = steady
+		l.probes.Raised++
+		return
+	}
 	l.probes.Raised++
 	l.plusIndex++
 	l.phaseSince, l.proved = now, 0

@@ -119,6 +119,7 @@ type Law struct {
 	phaseSince time.Time
 	plusIndex  int // careful windows that have passed
 	finer      int // probes in a row that were refused, as far as that matters
+	single     single
 	trial      trial
 	proved     int     // the most that a careful window held, whatever the limiter's edges
 	climbing   float64 // the ceiling while it is climbed
@@ -287,7 +288,7 @@ func (l *Law) Sent(now time.Time, load Load) Tag {
 	}
 	if l.phase == plus && l.proved < l.target() {
 		l.proved = max(l.proved, l.recent.count(now, l.terms.Period-l.terms.Margin, now))
-		if l.single() && load.Window >= l.ceiling {
+		if l.single.due(l) && load.Window >= l.ceiling {
 			l.proved = max(l.proved, l.ceiling+1) // as far as windows that nothing was refused in can prove it
 		}
 	}
@@ -449,6 +450,7 @@ func (l *Law) Refused(now time.Time, t Tag, wait time.Duration) {
 		l.burst.halve(l, now)
 	case l.burst.strict && l.burst.strain < strainMost && len(l.events) < strainEvents:
 		l.burst.stretch(l, now)
+	case l.phase == steady && l.single.failed(l, now):
 	case l.phase == steady && len(l.events) == 1 && l.credit >= -0.5:
 		// A single one may be the jitter of the network; the budget allows for it. If the limit has moved, there will be another.
 	default:
