@@ -74,6 +74,15 @@ func TestWhoseLimitARefusalSpeaksOf(t *testing.T) {
 			s.retreat()
 			s.gets("m", refusal)
 		}, "model"},
+		{"the canary of the model, although the account's window is full", byAccount(limits{"*": "40-M", "": "10-M"}), func(s *scene) {
+			s.gets("m", signed(hint.ReachModel, hint.Requests))
+			s.gets("m", signed(hint.ReachModel, hint.Requests))
+			s.after(time.Minute)
+			for range 9 {
+				s.gets("n", served)
+			}
+			s.gets("m", refusal)
+		}, "model"},
 		{"the canary of the account, whichever model it is for", byModel(limits{"*": "40-M"}), func(s *scene) {
 			s.gets("m", signed(hint.ReachAccount, hint.Requests))
 			s.gets("m", signed(hint.ReachAccount, hint.Requests)) // nothing but canaries is let out from now on

@@ -176,6 +176,20 @@ func TestWhatIsKeptIsReleasedBeforeTheBurstLeaves(t *testing.T) {
 	}
 }
 
+// A whole hour is not spaced like a bucket where a minute is told as well: nobody urgent waits for that.
+func TestAnHourBehindAMinuteIsNotSpaced(t *testing.T) {
+	t.Parallel()
+	l := &line{T: t, now: start, lane: lane("a", "m"), book: quota.New(quota.Options{Terms: func(limit.Scope) quota.Terms {
+		return quota.Terms{Rates: rates("40-M,200-H")}
+	}})}
+	for ok := true; ok; ok, _ = l.try(one) {
+	}
+	want := 60500 * time.Millisecond * 100 / (40 * 102)
+	if got := l.wait(one); (got - want).Abs() > time.Microsecond {
+		t.Errorf("after the burst somebody urgent waits %v; want %v, the pace of the minute", got, want)
+	}
+}
+
 // A slot that was given back gives back its even distance, too.
 func TestRefundGivesBackTheEvenDistance(t *testing.T) {
 	t.Parallel()

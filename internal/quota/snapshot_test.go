@@ -1,6 +1,7 @@
 package quota_test
 
 import (
+	"math"
 	"testing"
 	"time"
 
@@ -75,6 +76,33 @@ func TestTokensAreTheSlotsThatCouldBeTakenNow(t *testing.T) {
 		test.use(b)
 		if got := b.Tokens(start, "p"); got != test.want {
 			t.Errorf("%s: Tokens = %v; want %v", test.name, got, test.want)
+		}
+	}
+}
+
+// What pacing uses is the sum of what the models of an account may use, and no more than the account may; of several accounts the sum.
+func TestSummaryRateIsWhatTheAccountsAllow(t *testing.T) {
+	t.Parallel()
+	const perSlot = 60 / 60.5 // of a window, a minute
+	for _, test := range []struct {
+		name   string
+		limits limits
+		want   float64
+	}{
+		{"nothing is known", nil, 0},
+		{"models", limits{"m": "10-M", "n": "20-M"}, 2 * 30 * perSlot},
+		{"a model beside one without a limit", limits{"m": "10-M"}, 2 * 10 * perSlot},
+		{"the account alone", limits{"": "25-M"}, 2 * 25 * perSlot},
+		{"models that may do more than their account", limits{"m": "10-M", "n": "20-M", "": "25-M"}, 2 * 25 * perSlot},
+		{"models that may do less", limits{"m": "10-M", "n": "20-M", "": "40-M"}, 2 * 30 * perSlot},
+	} {
+		b := learning(test.limits, quota.Promise)
+		for _, account := range []string{"a", "b"} {
+			send(t, b, start, lane(account, "m"))
+			send(t, b, start, lane(account, "n"))
+		}
+		if got := b.Summary("p").Rate; math.Abs(got-test.want) > 1e-9 {
+			t.Errorf("%s: Rate = %v; want %v", test.name, got, test.want)
 		}
 	}
 }

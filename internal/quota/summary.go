@@ -44,10 +44,15 @@ func (b *Book) Summary(provider string) Summary {
 	if gone := b.gone[provider]; gone != nil {
 		s = *gone
 	}
+	perAccount := map[string]rates{}
 	for scope, l := range b.ledgers {
 		if scope.Provider == provider && l.law != nil {
 			s.add(l)
+			perAccount[scope.Account] = perAccount[scope.Account].with(l)
 		}
+	}
+	for _, r := range perAccount {
+		s.Rate += r.together()
 	}
 	for scope, w := range b.workers {
 		if n := w.Ceiling(); scope.Provider == provider && n != unlimited {
@@ -94,15 +99,35 @@ func (s *Summary) add(l *ledger) {
 			s.Ceilings[i] = lesser(s.Ceilings[i], n)
 		}
 	}
-	for i := range l.windows {
-		if w := &l.windows[i]; w.role == primary && v.Cap != unlimited && !l.scope.WholeAccount() {
-			s.Rate += float64(v.Cap) * float64(time.Minute) / float64(w.span)
-		}
-	}
 }
 
+// rates is how many attempts a minute the ledgers of one account allow; 0 = they have no ceiling.
+type rates struct{ models, account float64 }
+
+// with returns the rates with those of one more ledger.
+func (r rates) with(l *ledger) rates {
+	n := l.law.Cap(true)
+	if n == unlimited {
+		return r
+	}
+	for i := range l.windows {
+		if w := &l.windows[i]; w.role == primary {
+			rate := float64(n) * float64(time.Minute) / float64(w.span)
+			if l.scope.WholeAccount() {
+				r.account = rate
+			} else {
+				r.models += rate
+			}
+		}
+	}
+	return r
+}
+
+// together returns what all of them allow.
+func (r rates) together() float64 { return lesser(r.models, r.account) }
+
 // lesser returns the smaller of two numbers of which 0 says nothing.
-func lesser(a, b int) int {
+func lesser[T int | float64](a, b T) T {
 	if a == 0 || b != 0 && b < a {
 		return b
 	}

@@ -71,6 +71,29 @@ func TestBusyWorkersOfAnUnknownModelBoundNothing(t *testing.T) {
 	}
 }
 
+// A budget of refusals that grows with what is served allows one more, now and then; if that is taken, the bound rises.
+func TestOneMoreIsTriedOnWorkersThatWereBusy(t *testing.T) {
+	t.Parallel()
+	b, running := crowded(t)
+	for _, h := range running[1:] {
+		b.Settle(second(2), h, quota.Use{Written: true})
+	}
+	now := second(2)
+	for range 400 {
+		now = now.Add(2 * time.Second)
+		h := reserve(t, b, now, lane("a", "m"))
+		b.Observe(now, h, served)
+		b.Settle(now, h, quota.Use{Written: true})
+	}
+	for range 4 { // with the one that is left, one more than the workers once took
+		now = now.Add(2 * time.Second)
+		b.Observe(now, reserve(t, b, now, lane("b", "m")), served)
+	}
+	if got := b.Summary("p").InFlight; got != 5 {
+		t.Errorf("InFlight = %d; want 5", got)
+	}
+}
+
 func TestWhatBusyWorkersTaughtIsForgottenAfterAWhile(t *testing.T) {
 	t.Parallel()
 	b, _ := crowded(t)
