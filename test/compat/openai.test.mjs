@@ -174,6 +174,7 @@ test("a cut stream is an error, never a finished answer", async () => {
 });
 
 test("a client that hangs up frees its place", async () => {
+  const model = "compat/hang-up"; // one of its own, since the one that was refused above is paced for a while
   await sidecar.mock("POST", "faults", { fault: "hang" });
   const hangUp = new AbortController();
   const lost = failure(client.chat.completions.create({ model, messages }, { signal: hangUp.signal }));
