@@ -14,9 +14,11 @@ type burst struct {
 	fixed  bool
 	share  float64
 	halved bool          // it was too much once
+	grown  bool          // it was taken when it was larger than at first
 	strict bool          // it takes no two closer than the even pace
 	strain float64       // how much longer than the even pace their distance must be, as a share of it
-	ease   float64       // how much it was relaxed by last
+	calm   int           // attempts accepted since the last refusal that stretched it
+	haste  int           // refusals in a row that came much too soon after each other
 	wait   time.Duration // until it may grow again
 	since  time.Time     // of its last change
 }
@@ -79,7 +81,7 @@ func (b *burst) blamed(l *Law, t Tag) bool {
 
 // halve takes note of a refusal that the spacing explains.
 func (b *burst) halve(l *Law, now time.Time) {
-	if b.n == 1 {
+	if b.n == 1 || b.n < firstBurst && !b.grown && l.ceiling >= few {
 		b.strict = true
 		b.strain = max(b.strain, 4*strainStep)
 	}
@@ -100,25 +102,34 @@ const (
 // stretch takes note of a refusal by an upstream that takes no two attempts closer than the even pace: by the jitter of the network, some of
 // them are. As long as the budget allows for it, they stay as close.
 func (b *burst) stretch(l *Law, now time.Time) {
-	if n := len(l.events); l.credit < -0.5 || n > 1 {
-		b.ease = 0
-		b.strain += strainStep * float64(min(n, 3))
-		b.since = now
+	if b.haste++; float64(b.calm)*budget > 0.3 {
+		b.haste = 0 // not so far from what is right
 	}
+	b.strain += strainStep * (1 - budget) * float64(int(1)<<min(b.haste, 3))
+	b.calm = 0
+	b.since = now
 }
 
-// relax brings attempts closer again, once a window, while there is budget left.
-func (b *burst) relax(l *Law, now time.Time) {
-	if (l.credit >= 1 || l.free.far(l.ceiling)) && now.Sub(b.since) > 2*l.span && now.Sub(l.lastRefusal) > l.span {
-		b.ease = max(1.5*b.ease, strainStep/2) // the longer nothing is refused, the faster
-		b.strain = max(0, b.strain-b.ease)
-		b.since = now
-		b.strict = b.strain > 0
-	}
+// relax brings attempts closer again, with each that was accepted: so much that a refusal is expected when the budget can pay for it, and
+// twice as fast for each time that it could have and there was none.
+func (b *burst) relax() {
+	b.calm++
+	ease := max(0, int(float64(b.calm)*budget)-1)
+	b.ease(strainStep * budget * float64(int(1)<<min(ease, 16)))
+}
+
+// ease brings attempts closer by so much.
+func (b *burst) ease(less float64) {
+	b.strain = max(0, b.strain-max(0, less))
+	b.strict = b.strict && b.strain > 0
 }
 
 // accepted lets the burst grow where it is what holds work back.
 func (b *burst) accepted(l *Law, now time.Time, t Tag) {
+	if b.strict && b.strain > 0 {
+		b.relax()
+		return
+	}
 	if b.fixed || b.strict || l.ceiling == Unknown || l.phase != steady {
 		return
 	}
@@ -127,5 +138,6 @@ func (b *burst) accepted(l *Law, now time.Time, t Tag) {
 		return
 	}
 	b.n++
+	b.grown = b.grown || b.n > firstBurst
 	b.since = now
 }

@@ -19,6 +19,7 @@ func (l *Law) probe(now time.Time, alone bool) {
 	}
 	l.phase, l.phaseSince = plus, now
 	l.plusIndex, l.proved, l.fallback, l.trial = 0, 0, l.ceiling, trial{}
+	l.burst.ease(l.burst.strain / 2) // who doubts the one doubts the other, and a window that is not filled proves nothing
 }
 
 // target is what a careful probe tests.

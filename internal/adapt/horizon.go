@@ -22,6 +22,7 @@ type horizon struct {
 
 	tentative bool // it was met once: the next time some go beyond it, to tell an exhausted window from an outage
 	prior     int  // what was known before that; Unknown
+	lost      int  // what was refused in that window, and counted by upstreams such as NVIDIA
 
 	held     held
 	plusEnd  time.Time // while it is probed: when that is over
@@ -115,7 +116,7 @@ func (h *horizon) took() int {
 func (h *horizon) fresh() bool { return h.hits <= 2 }
 
 // learn takes what was accepted in a window that was then exhausted for its ceiling.
-func (h *horizon) learn(accepted int) {
+func (h *horizon) learn(accepted, lost int) {
 	n := max(1, accepted)
 	switch {
 	case h.tentative && n < h.ceiling+h.beyond() && 20*n >= 19*h.ceiling: // met twice
@@ -124,7 +125,7 @@ func (h *horizon) learn(accepted int) {
 		if !h.tentative {
 			h.prior = h.ceiling
 		}
-		h.ceiling, h.tentative = n, true
+		h.ceiling, h.tentative, h.lost = n, true, lost
 	}
 	h.raises = 0
 }
@@ -156,7 +157,7 @@ func (h *horizon) confirmed(now time.Time) {
 
 // beyond is how many must be accepted beyond a ceiling that was met once, in one of its windows, to disprove it: more than what leaks through
 // an exhausted one, and than what was refused, and counted by the upstream, before.
-func (h *horizon) beyond() int { return halfOpenNeed + h.ceiling/250 }
+func (h *horizon) beyond() int { return max(halfOpenNeed+h.ceiling/250, h.lost+1) }
 
 // doubt drops a ceiling that was met once and is disproved.
 func (h *horizon) doubt() {

@@ -340,9 +340,7 @@ func (l *Law) Advance(now time.Time, alone bool) {
 		if l.state == Recover && now.Sub(l.changedAt) > l.span && float64(l.ceiling) >= restored*float64(l.episode.before) {
 			l.become(ceilingRestored)
 		}
-		if l.burst.strain > 0 {
-			l.burst.relax(l, now)
-		} else {
+		if l.burst.strain == 0 || l.free.far(l.ceiling) {
 			l.probe(now, alone)
 		}
 	}
@@ -454,6 +452,7 @@ func (l *Law) Refused(now time.Time, t Tag, wait time.Duration) {
 	case l.phase == steady && len(l.events) == 1 && l.credit >= -0.5:
 		// A single one may be the jitter of the network; the budget allows for it. If the limit has moved, there will be another.
 	default:
+		l.burst.ease(l.burst.strain - 4*strainStep) // it was the window after all
 		l.cut(now, good)
 	}
 	l.pause(now.Add(l.jitter(l.Interval())))

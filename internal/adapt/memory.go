@@ -58,7 +58,7 @@ func (l *Law) Remember() Memory {
 	if e := &l.episode; l.state != Normal {
 		m.Retreat = &Retreating{
 			Since: e.since, Until: l.paused, Before: e.before, Peak: e.peak, Closed: e.closed, Level: e.level, Refused: e.refused,
-			Accepted: e.hits,
+			Accepted: e.accepted,
 		}
 	}
 	return m
@@ -95,7 +95,7 @@ func (l *Law) Restore(now time.Time, m Memory) {
 			level: min(max(r.Level, 0), LongCount-1),
 		}
 		for i, n := range r.Accepted {
-			l.episode.hits[i] = max(0, n)
+			l.episode.accepted[i] = max(0, n)
 		}
 		l.episode.drain = l.episode.before / 4
 		l.paused = earlier(r.Until, now.Add(longestProbe))

@@ -93,12 +93,13 @@ func (l *Law) become(cause cause) {
 type episode struct {
 	since       time.Time // of the first refusal
 	before      int
-	peak        int // the largest one of late: if it turns out that a longer window refused, that is what the window can do
-	least       int // charges at the emptiest refusal
-	resume      int // the ceiling that the evidence shows; 0 = it shows none
-	hits        [LongCount]int
-	drain       int // charges that the window may hold before a canary leaves
-	out         int // canaries without a verdict
+	peak        int            // the largest one of late: if it turns out that a longer window refused, that is what the window can do
+	least       int            // charges at the emptiest refusal
+	resume      int            // the ceiling that the evidence shows; 0 = it shows none
+	accepted    [LongCount]int // in the longer windows, before it
+	lost        [LongCount]int // and what was refused there, or is out
+	drain       int            // charges that the window may hold before a canary leaves
+	out         int            // canaries without a verdict
 	refused, ok int
 	half        bool      // half open: a canary has passed
 	first       time.Time // when the first of those that passed left
@@ -123,7 +124,8 @@ func (e *episode) begin(l *Law, now time.Time, t Tag) {
 	}
 	*e = episode{since: now, before: before, peak: peak, early: early, least: t.load.Window}
 	for i := range l.long {
-		e.hits[i] = l.long[i].passed
+		e.accepted[i] = l.long[i].passed
+		e.lost[i] = l.long[i].hits - l.long[i].passed
 	}
 }
 
@@ -219,7 +221,7 @@ func (l *Law) reopen(now time.Time, t Tag) {
 	e.early = early
 	if e.closed {
 		if !e.first.Before(h.endOf(e)) && e.refused >= 2 {
-			h.learn(e.hits[e.level])
+			h.learn(e.accepted[e.level], e.lost[e.level])
 			l.version++
 		}
 		e.before = e.peak

@@ -10,6 +10,10 @@ import (
 // mostRefused is how many of a thousand sends a steady limit may refuse.
 const mostRefused = 7
 
+// probed is how many of a thousand sends the law spends on probes: its refusal budget. A raise shows only when something beyond the old
+// limit is tried, so that it takes up to 1/(budget × limit) windows until it is found.
+const probed = 6
+
 // shape is a kind of limiter that the scenarios use.
 type shape struct {
 	name  string

@@ -25,7 +25,7 @@ func steps() (all []Scenario) {
 				s.Length, s.Warm = 90*time.Minute, 20*time.Minute
 				s.Targets = []Target{{Metric: Converge, Bound: 2}, {Metric: Drops, Bound: 10}, {Metric: Row, Bound: 6}, {Metric: Bans, Bound: 0}}
 			} else {
-				detect := 1000/(mostRefused*float64(step.from)) + 2
+				detect := 1000/(probed*float64(step.from)) + 2
 				s.Targets = []Target{{Metric: Detect, Bound: detect, Mean: true}, {Metric: Regain, Bound: 3, Mean: true}}
 			}
 			all = append(all, s)
