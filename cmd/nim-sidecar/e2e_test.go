@@ -1,16 +1,11 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,49 +13,6 @@ import (
 	"testing"
 	"time"
 )
-
-// program is a started binary whose first output lines tell where it listens.
-type program struct {
-	cmd   *exec.Cmd
-	lines *bufio.Scanner
-}
-
-// start runs the binary and returns it with the first group of the pattern, from the line that matches it.
-func start(t *testing.T, environ []string, pattern, binary string, args ...string) (*program, string) {
-	t.Helper()
-	cmd := exec.Command(binary, args...)
-	cmd.Env = environ
-	cmd.Stderr = os.Stderr
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = cmd.Process.Kill() })
-	p := &program{cmd, bufio.NewScanner(stdout)}
-	for p.lines.Scan() {
-		if m := regexp.MustCompile(pattern).FindStringSubmatch(p.lines.Text()); m != nil {
-			return p, m[1]
-		}
-	}
-	t.Fatalf("%s %q ended without a line like %s", binary, args, pattern)
-	return nil, ""
-}
-
-// stop sends the signal of an ordered stop and returns what the program still said, and its exit code.
-func (p *program) stop(t *testing.T) (rest []string, code int) {
-	t.Helper()
-	if err := p.cmd.Process.Signal(os.Interrupt); err != nil {
-		t.Fatal(err)
-	}
-	for p.lines.Scan() {
-		rest = append(rest, p.lines.Text())
-	}
-	_ = p.cmd.Wait()
-	return rest, p.cmd.ProcessState.ExitCode()
-}
 
 // served is one request as its client saw it.
 type served struct {
@@ -76,12 +28,7 @@ type served struct {
 // sidecar that is told 20, and 100 requests of mixed classes from 30 clients at once, streaming and not.
 func TestACrowdOnAScarceQuotaEndToEnd(t *testing.T) {
 	t.Parallel()
-	binary := filepath.Join(t.TempDir(), "nim-sidecar")
-	build := exec.Command("go", "build", "-o", binary, ".")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
-	}
+	binary := build(t)
 	// A minute of the mock lasts a second, so that its 20-M is the sidecar's 20-S.
 	mock, upstream := start(t, nil, `(http://[0-9.:]+/v1)`, binary, "mock", "--listen", "127.0.0.1:0", "--limits", "20-M", "--time-scale", "60")
 	sidecar, address := start(t, []string{
@@ -108,6 +55,9 @@ func TestACrowdOnAScarceQuotaEndToEnd(t *testing.T) {
 	}
 }
 
+// model is what the tests ask where it does not matter which.
+const model = "meta/llama-3.3-70b-instruct"
+
 // crowd sends n requests from that many clients. The last 10 are URGENT and come when all the others are there.
 func crowd(address string, n, clients int) []served {
 	all := make([]served, n)
@@ -119,7 +69,7 @@ func crowd(address string, n, clients int) []served {
 			if i >= n-10 {
 				class = "urgent"
 			}
-			all[i] = askChat(address, class, i%2 == 0, began)
+			all[i] = askChat(address, model, class, i%2 == 0, began)
 		}
 	}
 	others, urgent := make(chan int, n), make(chan int, n)
@@ -137,7 +87,7 @@ func crowd(address string, n, clients int) []served {
 	for range 5 {
 		wg.Go(func() {
 			first := <-others // something of another class first, so that a backlog is there
-			all[first] = askChat(address, "low", false, began)
+			all[first] = askChat(address, model, "low", false, began)
 			send(urgent)
 			send(others)
 		})
@@ -147,9 +97,9 @@ func crowd(address string, n, clients int) []served {
 }
 
 // askChat sends one chat completion and reads its answer to the end.
-func askChat(address, class string, stream bool, began time.Time) served {
+func askChat(address, model, class string, stream bool, began time.Time) served {
 	s := served{class: class, sent: time.Since(began)}
-	body := fmt.Sprintf(`{"model":"meta/llama-3.3-70b-instruct","stream":%t,"messages":[{"role":"user","content":"hi"}]}`, stream)
+	body := fmt.Sprintf(`{"model":%q,"stream":%t,"messages":[{"role":"user","content":"hi"}]}`, model, stream)
 	req, err := http.NewRequestWithContext(context.Background(), http.MethodPost, "http://"+address+"/v1/chat/completions", strings.NewReader(body))
 	if err != nil {
 		return served{err: err}

@@ -14,7 +14,7 @@ func (l *Law) probe(now time.Time, alone bool) {
 	if l.held.since(now, l.patience()) < l.terms.Period/2 {
 		return
 	}
-	if now.Sub(l.changedAt) < l.span || l.state == Normal && l.credit < 1 && !l.free.take(now, l.ceiling) {
+	if now.Sub(l.changedAt) < l.span || l.state == Normal && l.credit < 1 && !l.free.take(now, l.ceiling, l.terms.Period) {
 		return
 	}
 	l.phase, l.phaseSince = plus, now
@@ -203,28 +203,30 @@ func (l *Law) event(now time.Time) {
 }
 
 // free is the probes that cost no credit: far below what was once confirmed, a low ceiling must not last as long as it takes to earn one.
-// The first is due at once, the next after ten minutes, then after twice as long each, up to an hour.
+// The first is due at once, the next after five windows, then after twice as many each, up to sixty; of a window that is longer than a minute
+// as if it were one.
 type free struct {
 	best float64 // the largest ceiling that was used to the full
 	next time.Time
 	wait time.Duration
 }
 
-// The waits between free probes.
+// The waits between free probes, in windows.
 const (
-	firstFree = 5 * time.Minute
-	lastFree  = time.Hour
+	firstFree = 5
+	lastFree  = 60
 )
 
 // far reports whether a ceiling is far below the best.
 func (f *free) far(ceiling int) bool { return 20*float64(ceiling) < 17*f.best }
 
 // take reports whether a probe is free now, and notes that it was.
-func (f *free) take(now time.Time, ceiling int) bool {
+func (f *free) take(now time.Time, ceiling int, period time.Duration) bool {
 	if !f.far(ceiling) || now.Before(f.next) {
 		return false
 	}
-	f.wait = min(max(2*f.wait, firstFree), lastFree)
+	period = min(period, time.Minute)
+	f.wait = min(max(2*f.wait, firstFree*period), lastFree*period)
 	f.next = now.Add(f.wait)
 	f.best = max(float64(ceiling), 0.9*f.best) // what is not found again is forgotten
 	return true

@@ -220,36 +220,6 @@ func (l *Law) Cap(probe bool) int {
 // Long returns how many charges a longer window may hold now, or Unknown.
 func (l *Law) Long(i int, probe bool) int { return l.long[i].cap(probe) }
 
-// Interval returns the even distance of attempts at the pace that the law allows: what a token bucket would be asked for.
-func (l *Law) Interval() time.Duration {
-	n := l.Cap(true)
-	if l.state == Retreat {
-		n = l.ceiling
-	}
-	if n == Unknown {
-		return 0
-	}
-	return time.Duration(float64(l.span) / (float64(n) * l.haste()) * (1 + l.burst.strain))
-}
-
-func (l *Law) haste() float64 {
-	switch {
-	case l.burst.strict:
-		return 1
-	case l.phase == climb:
-		return climbHaste
-	}
-	return haste
-}
-
-// Hasten reports by which factor a climb is faster than the least even gap, once the ceiling is reached.
-func (l *Law) Hasten(used int) float64 {
-	if l.phase == climb && !l.burst.strict && (l.state == Recover || used >= l.ceiling-delta(l.ceiling)) {
-		return climbHaste
-	}
-	return 1
-}
-
 // Ready returns until when nothing may leave; shut says that only a verdict will tell.
 func (l *Law) Ready(now time.Time) (at time.Time, shut bool) {
 	if l.state == Retreat && l.episode.waiting() {
@@ -287,7 +257,7 @@ func (l *Law) Sent(now time.Time, load Load) Tag {
 		l.trial.send(t.seq)
 	}
 	if l.phase == plus && l.proved < l.target() {
-		l.proved = max(l.proved, l.recent.count(now, l.terms.Period-l.terms.Margin, now))
+		l.proved = max(l.proved, l.recent.count(now, l.edgeless(), now))
 		if l.single.due(l) && load.Window >= l.ceiling {
 			l.proved = max(l.proved, l.ceiling+1) // as far as windows that nothing was refused in can prove it
 		}
