@@ -4,7 +4,7 @@ FUZZTIME ?= 30s
 # what the tree holds beyond its last commit, as one number
 STATE    := { git diff HEAD; git ls-files -o --exclude-standard; } | git hash-object --stdin
 
-.PHONY: help build run demo test check lint race fuzz smoke bench sim generate cover
+.PHONY: help build run demo test check lint race fuzz smoke bench sim generate cover web browser
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
@@ -19,10 +19,11 @@ run: build ## the sidecar in front of NVIDIA; without a key or a settings file, 
 demo: build ## the sidecar in front of a built-in mock, with sample traffic
 	@exec $(BIN) demo
 
-test: build ## all tests: Go, then the SDKs in test/compat
+test: build ## all tests: Go, the SDKs in test/compat, then the dashboard in a browser
 	@status=0; go run ./test/summary ./... || status=1; \
 	if [ -f test/compat/package.json ]; then \
-		(cd test/compat && npm ci --no-audit --no-fund && NIM_SIDECAR=$(CURDIR)/$(BIN) node --test --test-reporter=spec) || status=1; fi; exit $$status
+		(cd test/compat && npm ci --no-audit --no-fund && NIM_SIDECAR=$(CURDIR)/$(BIN) node --test --test-reporter=spec) || status=1; fi; \
+	$(MAKE) --no-print-directory browser || status=1; exit $$status
 
 check: ## every gate: lint, generated files, race detector, benchmarks, clean tree
 	@before=$$($(STATE)); $(MAKE) --no-print-directory lint generate race smoke || exit 1; \
@@ -57,3 +58,10 @@ generate: ## what is generated from code: references, schema, examples
 
 cover: ## test coverage, as a page in bin/cover.html
 	@mkdir -p bin && go test -coverprofile=bin/cover.out ./... && go tool cover -html=bin/cover.out -o bin/cover.html && go tool cover -func=bin/cover.out | tail -n 1
+
+web: ## build the dashboard of web/ into internal/dash/dist
+	cd web && npm ci --no-audit --no-fund && npm run build
+
+browser: build ## the dashboard: its own tests, its build compared with what is committed, and a real Chromium (installed if need be)
+	cd web && npm ci --no-audit --no-fund && npx tsc && npm test
+	cd test/browser && ./chromium.sh && npm ci --no-audit --no-fund && NIM_SIDECAR=$(CURDIR)/$(BIN) node --test --test-concurrency=1 --test-reporter=spec

@@ -57,14 +57,17 @@ func (c *demoCommand) Run(ctx context.Context, p *process) error {
 	if err != nil {
 		return err
 	}
-	logger := newLogger(settings.Log, p.stdout)
+	logger, level := newLogger(settings.Log, p.stdout)
 	fmt.Fprintln(p.stderr, demoNotice)
 	logger.Warn(demoNotice)
-	sidecar, err := app.New(app.Options{Config: settings, Logger: logger, Version: version()})
+	sidecar, err := app.New(app.Options{
+		Config: settings, Logger: logger, Level: level, Version: version(), Demo: true,
+		Reload: func() (*config.Config, error) { return c.loadDemo(p, "http://"+l.Addr().String()+"/v1") },
+	})
 	if err != nil {
 		return err
 	}
-	defer ignoreHangups(logger)()
+	defer onHangup(func() { _ = sidecar.Reload(ctx) })() // it says itself what is wrong
 	address, err := listeningOn(settings, sidecar)
 	if err != nil {
 		return err

@@ -308,14 +308,14 @@ func TestConfigCheckSaysWhoseKeyGoesUp(t *testing.T) {
 
 func TestConfigCommands(t *testing.T) {
 	t.Parallel()
-	env := []string{"NVIDIA_API_KEY=nvapi-secret", "SIDECAR_LIMITS=5-M", "SIDECAR_HEARTBEAT_INTERVAL=20s"}
+	env := []string{"NVIDIA_API_KEY=nvapi-secret", "SIDECAR_LIMITS=5-M", "SIDECAR_CACHE_MAX_AGE=2h"}
 	tests := []struct {
 		args []string
 		want []string // parts of stdout
 	}{
 		{[]string{"check"}, []string{
 			"ok\nlistens on 127.0.0.1:9190, metrics on 127.0.0.1:9191, client keys: 0\n",
-			"provider nvidia at https://integrate.api.nvidia.com/v1: keys 1, accounts 1, limits 5-M, account limits none\n", "warning: heartbeat.interval is set by SIDECAR_HEARTBEAT_INTERVAL",
+			"provider nvidia at https://integrate.api.nvidia.com/v1: keys 1, accounts 1, limits 5-M, account limits none\n", "warning: cache.max_age is set by SIDECAR_CACHE_MAX_AGE",
 		}},
 		{[]string{"print", "--h2c", "--log-level=warn"}, []string{"h2c: true # --h2c\n", "limits: 5-M # SIDECAR_LIMITS\n", `keys: ["***"] # NVIDIA_API_KEY`, "level: warn # --log-level\n"}},
 		{[]string{"schema"}, []string{string(config.Schema())}},
@@ -374,7 +374,7 @@ func TestLogFormats(t *testing.T) {
 	}
 	for _, tt := range tests {
 		var out bytes.Buffer
-		logger := newLogger(tt.log, &out)
+		logger, _ := newLogger(tt.log, &out)
 		logger.Debug("detail")
 		logger.Info("hello")
 		logger.Warn("careful")

@@ -25,26 +25,29 @@ func (c *serveCommand) Run(ctx context.Context, p *process) error {
 	if err != nil {
 		return err
 	}
-	logger := newLogger(settings.Log, p.stdout)
-	sidecar, err := app.New(app.Options{Config: settings, Logger: logger, Version: version()})
+	logger, level := newLogger(settings.Log, p.stdout)
+	sidecar, err := app.New(app.Options{
+		Config: settings, Logger: logger, Level: level, Version: version(),
+		Reload: func() (*config.Config, error) { return c.load(p) },
+	})
 	if err != nil {
 		return err
 	}
-	defer ignoreHangups(logger)()
+	defer onHangup(func() { _ = sidecar.Reload(ctx) })() // it says itself what is wrong
 	return sidecar.Run(ctx)
 }
 
-// newLogger returns the log: on stdout, where containers and service managers expect it.
-func newLogger(settings config.Log, stdout io.Writer) *slog.Logger {
-	var level slog.Level
+// newLogger returns the log, on stdout, where containers and service managers expect it, and what sets its level.
+func newLogger(settings config.Log, stdout io.Writer) (*slog.Logger, *slog.LevelVar) {
+	level := new(slog.LevelVar)
 	if err := level.UnmarshalText([]byte(settings.Level)); err != nil {
 		panic(fmt.Sprintf("nim-sidecar: a level that config let through: %v", err))
 	}
 	options := &slog.HandlerOptions{Level: level}
 	if settings.Format == "text" || settings.Format == "auto" && isTerminal(stdout) {
-		return slog.New(slog.NewTextHandler(stdout, options))
+		return slog.New(slog.NewTextHandler(stdout, options)), level
 	}
-	return slog.New(slog.NewJSONHandler(stdout, options))
+	return slog.New(slog.NewJSONHandler(stdout, options)), level
 }
 
 // isTerminal reports whether a person is likely to read what is written to w.
@@ -57,15 +60,15 @@ func isTerminal(w io.Writer) bool {
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
-// ignoreHangups keeps SIGHUP from ending the process, which it does by default, and says in the log that it does nothing. The function
-// that it returns ends this and waits for its goroutine.
-func ignoreHangups(logger *slog.Logger) (end func()) {
+// onHangup calls f at each SIGHUP, which by default would end the process. The function that it returns ends this and waits for its
+// goroutine.
+func onHangup(f func()) (end func()) {
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
 	var group sync.WaitGroup
 	group.Go(func() {
 		for range hangups {
-			logger.Warn("SIGHUP is ignored: this version reads its settings at start only")
+			f()
 		}
 	})
 	return func() {

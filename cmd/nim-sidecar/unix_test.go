@@ -51,7 +51,7 @@ func TestSignals(t *testing.T) {
 	c := startChild(t, "serve", "--listen=127.0.0.1:0", "--metrics-listen=127.0.0.1:0", "--upstream-url=http://127.0.0.1:1/v1", "--provider-name=nvidia")
 	c.out.await(t.Context(), t, `"msg":"serving"`)
 	c.signal(t, syscall.SIGHUP)
-	c.out.await(t.Context(), t, "SIGHUP is ignored")
+	c.out.await(t.Context(), t, "settings read again")
 	c.signal(t, syscall.SIGTERM)
 	if err := c.Wait(); err != nil {
 		t.Errorf("after SIGTERM: %v; want exit code 0:\n%s", err, c.out)

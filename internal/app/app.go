@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"nimsidecar/internal/config"
+	"nimsidecar/internal/dash"
 	"nimsidecar/internal/gate"
 	"nimsidecar/internal/guard"
 	"nimsidecar/internal/health"
@@ -29,6 +30,10 @@ type Options struct {
 	Config  *config.Config
 	Logger  *slog.Logger // nil discards
 	Version string       // shown in metrics; "" is "dev"
+
+	Level  *slog.LevelVar                 // what Logger logs, so that it can be changed while running; nil stays as it is
+	Reload func() (*config.Config, error) // reads the settings again; nil = they cannot be
+	Demo   bool                           // the answers are synthetic: the dashboard says so
 
 	// Listen and DialContext replace the network in tests; nil is the real one.
 	Listen      func(network, address string) (net.Listener, error)
@@ -46,6 +51,13 @@ type App struct {
 	upstream *upstream.Table
 	health   *health.Health
 	metrics  *metrics.Metrics
+
+	version   string
+	demo      bool
+	steering  *steering
+	past      *past
+	feed      *dash.Feed
+	dashboard http.Handler
 
 	proxyListener, metricsListener net.Listener
 	proxyServer, metricsServer     *http.Server
@@ -68,7 +80,10 @@ func New(o Options) (_ *App, err error) {
 		o.Listen = listen
 	}
 	c := o.Config
-	a := &App{logger: o.Logger, shutdown: c.ShutdownTimeout}
+	a := &App{
+		logger: o.Logger, shutdown: c.ShutdownTimeout, version: o.Version, demo: o.Demo,
+		steering: newSteering(c, o.Logger), past: newPast(),
+	}
 	defer func() {
 		if err != nil {
 			a.undo.run(o.Logger)
@@ -85,27 +100,30 @@ func New(o Options) (_ *App, err error) {
 	if err = a.openStore(c, o.Logger); err != nil {
 		return nil, err
 	}
-	a.gate = gate.New(gate.Options{
-		Budget: a.book, Journal: a.journal(), Capacity: c.Queue.Capacity, Displace: c.Queue.Overflow == config.OverflowReject,
-		Logger: o.Logger,
-	})
+	c = a.steering.config()
 	a.upstream, err = upstream.New(upstream.Options{
-		Providers: providers(c), UserAgent: userAgent(o.Version), Logger: o.Logger, DialContext: o.DialContext,
+		Providers: providers(c), Routes: routes(c), UserAgent: userAgent(o.Version), Logger: o.Logger, DialContext: o.DialContext,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("app: %w", err)
 	}
 	a.undo.add("upstream connections", func() error { a.upstream.Close(); return nil })
+	a.gate = gate.New(gate.Options{
+		Budget: budget{a.book, a.upstream}, Journal: a.journal(), Capacity: c.Queue.Capacity, Displace: c.Queue.Overflow == config.OverflowReject,
+		Logger: o.Logger,
+	})
 
 	a.health = health.New(health.Options{Checks: a.checks()})
 	a.metrics = metrics.New(metrics.Options{Providers: names(c), Version: o.Version, Start: time.Now()})
 	keeper := guard.New(guardOptions(c, a.metrics))
-	handler := proxy.New(proxy.Options{
-		Guard: keeper, Gate: a.gate, Upstream: a.upstream, Metrics: a.metrics, Logger: o.Logger,
+	handler := newForwarder(proxy.Options{
+		Guard: keeper, Gate: a.gate, Upstream: a.upstream, Metrics: a.metrics, Logger: slog.New(tap{o.Logger.Handler(), a.past}),
 		MaxBody: int64(c.MaxBody), MaxBytes: int64(c.Queue.MaxBytes), MaxWait: c.Queue.MaxWait,
-		Passthrough: c.Queue.Overflow == config.OverflowPassthrough,
+		Passthrough: c.Queue.Overflow == config.OverflowPassthrough, Heartbeat: heartbeat(c),
 	})
-	a.metrics.Watch(a.state(c, handler))
+	a.metrics.Watch(a.state(handler))
+	a.steer(o, handler)
+	a.buildDash(c, handler)
 
 	base, abort := context.WithCancelCause(context.Background())
 	a.abort = abort

@@ -105,7 +105,7 @@ const cutGrace = time.Second
 func (a *App) Run(ctx context.Context) error {
 	parts, stopParts := context.WithCancel(context.Background()) // outlives ctx: running requests need the gate until they end
 	defer stopParts()
-	failed := make(chan error, 6) // one place a part, so that none blocks
+	failed := make(chan error, 10) // one place a part, so that none blocks
 	var group sync.WaitGroup
 	start := func(name string, run func() error) {
 		group.Go(func() {
@@ -119,7 +119,11 @@ func (a *App) Run(ctx context.Context) error {
 	if a.store != nil {
 		start("store", func() error { return a.store.Run(parts) })
 	}
+	start("models", func() error { return a.list(parts) })
 	start("health", func() error { return a.health.Run(parts) })
+	start("dashboard", func() error { return a.feed.Run(parts) })
+	start("historian", func() error { return a.historian(parts) })
+	start("settings", func() error { return a.watch(parts) })
 	start("metrics server", func() error { return a.metricsServer.Serve(a.metricsListener) })
 	start("proxy server", func() error { return a.proxyServer.Serve(a.proxyListener) })
 	a.logger.Info("serving")
@@ -142,6 +146,7 @@ func (a *App) Run(ctx context.Context) error {
 func (a *App) stop() {
 	began := time.Now()
 	a.logger.Info("draining", "timeout", a.shutdown.String())
+	a.steering.close()
 	a.health.SetDraining()
 	a.gate.Drain()
 	bound, cancel := context.WithTimeout(context.Background(), a.shutdown)
@@ -156,6 +161,7 @@ func (a *App) stop() {
 		case <-time.After(cutGrace):
 		}
 	}
+	a.feed.Close()
 	a.close("proxy", a.proxyServer)
 	select { // those whose connection had to be closed under them still write their log line
 	case <-a.running.idle():

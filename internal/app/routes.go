@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 
+	"nimsidecar/internal/dash"
 	"nimsidecar/internal/wire"
 )
 
@@ -22,6 +23,10 @@ func (a *App) routes(forward http.Handler) http.Handler {
 		case "/":
 			a.root(w, r)
 		default:
+			if isDash(r.URL.Path) {
+				a.dashboard.ServeHTTP(w, r)
+				return
+			}
 			if isForwarded(r.URL.EscapedPath()) {
 				forward.ServeHTTP(w, r)
 				return
@@ -30,6 +35,9 @@ func (a *App) routes(forward http.Handler) http.Handler {
 		}
 	})
 }
+
+// isDash reports whether a path is the dashboard's.
+func isDash(path string) bool { return path+"/" == dash.Prefix || strings.HasPrefix(path, dash.Prefix) }
 
 // isForwarded reports whether a path is /v1/... or /{provider}/v1/...
 func isForwarded(path string) bool {
@@ -48,9 +56,10 @@ func (a *App) metricsRoutes() http.Handler {
 	return mux
 }
 
-// welcome is what a person sees who opens the proxy's address.
+// welcome is what a person sees who opens the proxy's address with something that follows no redirects.
 const welcome = `nim-sidecar is running.
 
+  /sidecar/     the dashboard
   /v1/...       your provider's API, paced and queued: use http://<this address>/v1 as the base URL
   /readyz       is it ready? (?verbose says why not)
   metrics port  /metrics
@@ -64,6 +73,9 @@ func (a *App) root(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
+	if r.Method == http.MethodGet {
+		dash.Redirect(w)
+	}
 	_, _ = w.Write([]byte(welcome)) // net/http sends no body to HEAD
 }
 

@@ -22,7 +22,11 @@ func terms(c *config.Config) func(limit.Scope) quota.Terms {
 		p := &c.Providers[i]
 		t := quota.Terms{Burst: int(p.Burst), BurstShare: p.BurstShare, PerModel: p.NVIDIA}
 		t.Rates, t.Trust = p.Rates(), trust(c, p.Limits)
+		if t.Paused = p.Paused; len(p.Pin) > 0 {
+			t.Rates, t.Trust = p.Pin, quota.Fixed
+		}
 		models[p.Name] = t
+		t.Paused = false // the models' ledgers hold everything back
 		t.Rates, t.Trust = p.AccountLimits, trust(c, p.AccountLimits)
 		accounts[p.Name] = t
 	}
@@ -51,12 +55,36 @@ func providers(c *config.Config) []upstream.Provider {
 	for i := range c.Providers {
 		p := &c.Providers[i]
 		list[i] = upstream.Provider{
-			Name: p.Name, URL: p.URL, NVIDIA: p.NVIDIA, HeadTimeout: p.HeadTimeout, StreamIdleTimeout: p.StreamIdleTimeout,
+			Name: p.Name, URL: p.URL, NVIDIA: p.NVIDIA, APIKey: p.APIKey, Speaks: dialects(p.Speaks),
+			HeadTimeout: p.HeadTimeout, StreamIdleTimeout: p.StreamIdleTimeout,
 		}
 		for _, a := range p.Accounts {
 			if len(a.Keys) > 0 {
 				list[i].Accounts = append(list[i].Accounts, account(a))
 			}
+		}
+	}
+	return list
+}
+
+// dialects says whose requests a provider understands.
+func dialects(speaks string) []wire.Dialect {
+	switch speaks {
+	case config.SpeaksAnthropic:
+		return []wire.Dialect{wire.Anthropic}
+	case config.SpeaksBoth:
+		return []wire.Dialect{wire.OpenAI, wire.Anthropic}
+	}
+	return []wire.Dialect{wire.OpenAI}
+}
+
+// routes maps the settings to the routes of upstream.
+func routes(c *config.Config) []upstream.Route {
+	list := make([]upstream.Route, len(c.Routes))
+	for i, r := range c.Routes {
+		list[i] = upstream.Route{Alias: r.Alias, FallbackAfter: r.FallbackAfter}
+		for _, to := range r.Targets {
+			list[i].Targets = append(list[i].Targets, upstream.Target{Provider: to.Provider, Model: to.Model})
 		}
 	}
 	return list
@@ -80,6 +108,13 @@ func names(c *config.Config) []string {
 	return list
 }
 
+// heartbeat maps the settings to how proxy keeps clients alive.
+func heartbeat(c *config.Config) proxy.Heartbeat {
+	return proxy.Heartbeat{
+		Mode: proxy.Mode(c.Heartbeat.Mode), Plain: proxy.Plain(c.Heartbeat.Plain), Interval: c.Heartbeat.Interval, CommitAfter: c.Heartbeat.CommitAfter,
+	}
+}
+
 // userAgent is what upstreams see of us where a client's own would be refused.
 func userAgent(version string) string { return "nim-sidecar/" + version }
 
@@ -91,7 +126,7 @@ func guardOptions(c *config.Config, m *metrics.Metrics) guard.Options {
 		Refused:      func(reason wire.Reason) { m.Rejected(string(reason)) },
 	}
 	for _, client := range c.Clients {
-		o.Clients = append(o.Clients, guard.Client{Name: client.Name, Key: client.Key, Class: client.Class, Highest: client.Highest})
+		o.Clients = append(o.Clients, guard.Client{Name: client.Name, Key: client.Key, Class: client.Class, Highest: client.Highest, MaxWait: client.MaxWait})
 	}
 	return o
 }
@@ -103,12 +138,13 @@ func isLoopback(address string) bool {
 }
 
 // state answers what the gauges ask at each scrape.
-func (a *App) state(c *config.Config, handler *proxy.Handler) func() metrics.State {
+func (a *App) state(handler *forwarder) func() metrics.State {
 	return func() metrics.State {
-		now := time.Now()
+		now, c := time.Now(), a.steering.config()
 		s := metrics.State{
 			Depth: a.gate.Depth(), QueueBytes: handler.Held(), OpenConnections: int(a.connections.open.Load()),
 			Unsolicited: a.upstream.Unsolicited(), Healthy: a.health.Healthy(), StoreDegraded: a.store != nil && a.store.Degraded() != nil,
+			Viewers: a.feed.Viewers(), ReloadFailures: a.steering.failures.Load(), ReloadFailed: a.steering.fileError() != nil,
 			Providers: make([]metrics.Pace, len(c.Providers)),
 		}
 		for i := range c.Providers {

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math"
@@ -27,7 +28,7 @@ func (a *App) openStore(c *config.Config, logger *slog.Logger) (err error) {
 		return fmt.Errorf("state_dir: %w", err)
 	}
 	a.undo.add("store", a.store.Close)
-	o.LastCharge = a.store.LastID()
+	o.LastCharge, o.Terms = a.store.LastID(), terms(a.recall(c))
 	a.book = quota.New(o)
 	memory, err := a.store.Restore(context.Background())
 	if err != nil {
@@ -50,10 +51,36 @@ func (a *App) journal() gate.Journal {
 // checks are what readiness depends on.
 func (a *App) checks() []health.Check {
 	checks := []health.Check{{Name: "upstream", Run: a.upstream.Ping}}
+	checks = append(checks, health.Check{Name: "admission", TTL: time.Second, Run: func(context.Context) error {
+		if a.steering.config().Drain {
+			return errors.New("drain is on: no request is admitted")
+		}
+		return nil
+	}})
 	if a.store != nil {
 		checks = append(checks, health.Check{Name: "store", Run: func(context.Context) error { return a.store.Degraded() }})
 	}
 	return checks
+}
+
+// listEvery is how often the providers' models are asked for, so that a request finds who has its model although nobody asks for a list.
+const listEvery = 10 * time.Minute
+
+// list keeps the list of models known, until ctx ends. What goes wrong is said where it is asked.
+func (a *App) list(ctx context.Context) error {
+	if !a.upstream.Merges() {
+		return nil
+	}
+	tick := time.NewTicker(listEvery)
+	defer tick.Stop()
+	for {
+		_, _ = a.upstream.Models(ctx)
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil
+		}
+	}
 }
 
 // rememberEvery is how often what was learned is written down while it changes.
@@ -91,6 +118,7 @@ func (a *App) remember(ctx context.Context, now time.Time) {
 
 // logChange says why a ledger's state changed, with its figures.
 func (a *App) logChange(c quota.Change) {
+	a.past.changed(time.Now(), c)
 	a.metrics.StateChanged(c.Scope.Provider, c.To.String())
 	a.logger.Info("pacing state changed", "scope", c.Scope.String(), "from", c.From.String(), "to", c.To.String(), "reason", c.Why,
 		"limit", known(c.Ceiling), "limit_before", known(c.Before), "refusals_in_a_row", c.Refusals)

@@ -12,8 +12,9 @@ import (
 
 const (
 	wantLimit   = "use N-S, N-M, N-H or N-D (requests a second, minute, hour, day), several joined by commas, such as 40-M,1000-H"
-	wantTop     = "want the keys listen, metrics_listen, h2c, allow_open, providers, clients, queue, adaptive, heartbeat, admin, shared, state_dir, max_body, shutdown_timeout, log"
+	wantTop     = "want the keys listen, metrics_listen, h2c, allow_open, providers, routes, clients, drain, queue, adaptive, heartbeat, coalesce, cache, admin, shared, state_dir, max_body, shutdown_timeout, log"
 	wantSegment = "want up to 64 lower-case letters, digits and hyphens, and none of v1, sidecar, livez, readyz, healthz, metrics"
+	wantPresets = "nvidia, openai, anthropic, groq, mistral, openrouter, gemini, vllm, llama-cpp, ollama"
 	wantURL     = "want a URL such as https://integrate.api.nvidia.com/v1"
 	isOpen      = "can be reached from beyond this machine, and no client needs a key: set clients (SIDECAR_CLIENT_KEYS), or say that it may with allow_open: true (SIDECAR_ALLOW_OPEN=true)"
 )
@@ -33,8 +34,8 @@ var bad = []struct {
 
 	{"list for a group", layers{file: "queue: [1]"}, "c.yaml:1:8: queue: a list: want the keys capacity, max_wait, overflow, max_bytes"},
 	{"value for a group", layers{file: "log: debug"}, "c.yaml:1:6: log: one value: want the keys format, level"},
-	{"group for a list", layers{file: "providers:\n  url: x"}, "c.yaml:2:3: providers: a mapping: want a list, each entry with the keys name, url, accounts, limits, limits_hint, account_limits, burst, head_timeout, stream_idle_timeout"},
-	{"value for an entry", layers{file: "clients:\n  - alice"}, "c.yaml:2:5: clients[0]: one value: want the keys name, key, class, highest\nc.yaml:2:3: clients: clients[0] has no name"},
+	{"group for a list", layers{file: "providers:\n  url: x"}, "c.yaml:2:3: providers: a mapping: want a list, each entry with the keys name, preset, url, speaks, accounts, limits, limits_hint, account_limits, burst, pin, paused, head_timeout, stream_idle_timeout"},
+	{"value for an entry", layers{file: "clients:\n  - alice"}, "c.yaml:2:5: clients[0]: one value: want the keys name, key, class, highest, max_wait\nc.yaml:2:3: clients: clients[0] has no name"},
 	{"list for a value", layers{file: "listen:\n  - :1"}, "c.yaml:2:3: listen: a list: want one value"},
 	{"group for a value", layers{file: "state_dir: {a: b}"}, "c.yaml:1:13: state_dir: a mapping: want one value"},
 	{"list of limits", layers{file: "providers: [{limits: [1-M]}]"}, "c.yaml:1:22: providers[0].limits: a list: want one value"},
@@ -76,6 +77,7 @@ var bad = []struct {
 	{"address with a port too large", layers{env: []string{"SIDECAR_LISTEN=localhost:65536"}}, `SIDECAR_LISTEN: "localhost:65536": port "65536" is not 0 to 65535: want host:port, :port or unix:/path`},
 	{"host with a port", layers{file: "admin: {allowed_hosts: [ok, 'x:9190']}"}, `c.yaml:1:29: admin.allowed_hosts[1]: "x:9190": want a host name or IP address, without scheme, port and wildcards`},
 	{"any host", layers{env: []string{"SIDECAR_ALLOWED_HOSTS=*"}}, `SIDECAR_ALLOWED_HOSTS: "*": want a host name or IP address, without scheme, port and wildcards`},
+	{"path without its slash", layers{env: []string{"SIDECAR_CACHE_PATHS=/a,b"}}, `SIDECAR_CACHE_PATHS: "/a,b": want a path below /v1 such as /embeddings, without a query`},
 	{"origin with a path", layers{env: []string{"SIDECAR_ALLOWED_ORIGINS=https://x/"}}, `SIDECAR_ALLOWED_ORIGINS: "https://x/": want an origin such as https://chat.example, without a path`},
 	{"long value", layers{env: []string{"SIDECAR_LISTEN=" + strings.Repeat("x", 200)}}, `SIDECAR_LISTEN: "` + strings.Repeat("x", 100) + `…": want host:port, :port or unix:/path`},
 
@@ -87,7 +89,22 @@ var bad = []struct {
 
 	{"provider name that is a path", layers{env: []string{"SIDECAR_PROVIDER_NAME=v1"}}, `SIDECAR_PROVIDER_NAME: "v1": ` + wantSegment},
 	{"provider name with capitals", layers{file: "providers: [{name: NIM, url: http://x}]"}, `c.yaml:1:20: providers[0].name: "NIM": ` + wantSegment},
-	{"provider without URL", layers{file: "providers: [{}, {name: openai}]"}, `c.yaml:1:24: providers[1].name: provider "openai" has no url: only nvidia has a default`},
+	{"provider without URL", layers{file: "providers: [{}, {name: own}]"}, `c.yaml:1:24: providers[1].name: provider "own" has no url: only the presets have one, ` + wantPresets},
+	{"unknown preset", layers{file: "providers: [{preset: grok}]"}, `c.yaml:1:22: providers[0].preset: "grok": want ` + strings.ReplaceAll(wantPresets, ", ", " or ")},
+	{"unknown dialect", layers{env: []string{"SIDECAR_SPEAKS=grpc"}}, `SIDECAR_SPEAKS: "grpc": want openai or anthropic or both`},
+	{"bad key of a preset", layers{file: "providers: [{}, {name: groq}]", env: []string{"GROQ_API_KEY=hunter\t2\x01"}}, "GROQ_API_KEY: it has a character that no header can carry"},
+	{"preset twice", layers{file: "providers: [{preset: groq}, {url: https://api.groq.com/openai/v1}]"}, `providers[1].name: provider "groq" is also providers[0].name: each needs a name of its own`},
+
+	{"route to nobody", layers{file: "routes:\n  - alias: fast\n    targets:\n      - {provider: grok, model: m}"}, `c.yaml:4:20: routes[0].targets[0].provider: "grok" is no provider: want nvidia`},
+	{"route to one of several", layers{file: "providers: [{}, {name: groq}]\nroutes: [{alias: a, targets: [{provider: Groq}]}]"}, `c.yaml:2:42: routes[0].targets[0].provider: "Groq": ` + wantSegment + "\n" + "c.yaml:2:30: routes[0].targets: routes[0].targets[0] names no provider: want groq or nvidia"},
+	{"route without a name", layers{file: "routes: [{targets: [{provider: nvidia}]}]"}, "c.yaml:1:9: routes: routes[0] has no alias"},
+	{"route without targets", layers{file: "routes: [{alias: fast}]"}, `c.yaml:1:18: routes[0].alias: the route "fast" has no targets`},
+	{"route with a blank in its name", layers{file: "routes: [{alias: 'a b'}]"}, `c.yaml:1:18: routes[0].alias: "a b": want the name of a model, up to 200 characters without blanks, with at most one *` + "\n" + "c.yaml:1:9: routes: routes[0] has no alias"},
+	{"route with two stars", layers{file: "routes: [{alias: '*-*', targets: [{provider: nvidia}]}]"}, `c.yaml:1:18: routes[0].alias: "*-*": want the name of a model, up to 200 characters without blanks, with at most one *` + "\n" + "c.yaml:1:9: routes: routes[0] has no alias"},
+	{"route twice", layers{file: "routes:\n  - {alias: a, targets: [{provider: nvidia}]}\n  - {alias: a, targets: [{provider: nvidia}]}"}, `c.yaml:3:13: routes[1].alias: alias "a" is also routes[0].alias: each needs a name of its own`},
+	{"star that repeats nothing", layers{file: "routes: [{alias: a, targets: [{provider: nvidia, model: 'm*'}]}]"}, `c.yaml:1:57: routes[0].targets[0].model: "m*" has a *, which repeats what the one in the alias stands for, and the alias has none`},
+	{"route that falls back at a wrong time", layers{file: "routes: [{alias: a, targets: [{provider: nvidia}], fallback_after: -1s}]"}, `c.yaml:1:68: routes[0].fallback_after: "-1s": want 0s to 24h`},
+	{"value for targets", layers{file: "routes: [{alias: a, targets: nvidia}]"}, "c.yaml:1:30: routes[0].targets: one value: want a list, each entry with the keys provider, model\n" + `c.yaml:1:18: routes[0].alias: the route "a" has no targets`},
 	{"provider twice", layers{file: "providers: [{name: a, url: http://x}, {name: a, url: http://y}]"}, `c.yaml:1:46: providers[1].name: provider "a" is also providers[0].name: each needs a name of its own`},
 	{"provider twice by preset", layers{file: "providers:\n  - limits: 1-M\n  - limits: 2-M"}, `providers[1].name: provider "nvidia" is also providers[0].name: each needs a name of its own`},
 	{"account twice", layers{file: "providers: [{accounts: [{keys: a}, {keys: b}]}]"}, `providers[0].accounts[1].name: account "default" is also providers[0].accounts[0].name: each needs a name of its own`},

@@ -2,58 +2,13 @@ package config
 
 import (
 	"fmt"
-	"net/url"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
-	"time"
 
-	"nimsidecar/internal/limit"
 	"nimsidecar/internal/secret"
 )
-
-// preset is what is known of a provider before anything is learned.
-type preset struct {
-	name       string
-	nvidia     bool
-	hint       limit.Rates
-	burstShare float64
-}
-
-// nvidiaBurst is the share of a window that may leave at once at NVIDIA, which counts windows and bears more. The rest is spread until
-// the clump has left the window, with some kept for URGENT.
-const nvidiaBurst = 0.5
-
-// presetOf returns the preset for a host. NVIDIA grants 40 a minute to each account and model.
-func presetOf(u *url.URL) preset {
-	if isNVIDIA(u) {
-		return preset{name: "nvidia", nvidia: true, hint: limit.Rates{{N: 40, Period: time.Minute}}, burstShare: nvidiaBurst}
-	}
-	return preset{name: "upstream"}
-}
-
-// isNVIDIA reports whether a URL is at NVIDIA's hosted gateway.
-func isNVIDIA(u *url.URL) bool {
-	host := strings.ToLower(u.Hostname())
-	return host == "nvidia.com" || strings.HasSuffix(host, ".nvidia.com")
-}
-
-// applyPresets fills in what depends on a provider's host and was not given.
-func (l *loader) applyPresets() {
-	for i := range l.config.Providers {
-		p, path := &l.config.Providers[i], fmt.Sprintf("providers[%d]", i)
-		known := presetOf(p.URL)
-		p.NVIDIA, p.BurstShare = known.nvidia, known.burstShare
-		if _, given := l.config.origins[path+".name"]; !given {
-			p.Name = known.name
-			l.config.origins[path+".name"] = origin{layer: byPreset}
-		}
-		if _, given := l.config.origins[path+".limits_hint"]; !given && len(known.hint) > 0 {
-			p.LimitsHint = known.hint
-			l.config.origins[path+".limits_hint"] = origin{layer: byPreset}
-		}
-	}
-}
 
 // check reports what does not go together.
 func (l *loader) check() {
@@ -65,6 +20,7 @@ func (l *loader) check() {
 		l.checkProvider(p, path)
 	}
 	l.checkClients()
+	l.checkRoutes(slices.Sorted(maps.Keys(names)))
 	if c := l.config; c.Queue.MaxBytes < c.MaxBody {
 		l.bad("queue.max_bytes", "%s is less than max_body, %s: no body of that size could ever wait", c.Queue.MaxBytes, c.MaxBody)
 	}
@@ -103,8 +59,8 @@ func (l *loader) checkListeners() {
 }
 
 func (l *loader) checkProvider(p *Provider, path string) {
-	if _, given := l.config.origins[path+".url"]; !given && p.Name != "nvidia" {
-		l.bad(path+".name", "provider %q has no url: only nvidia has a default", clip(p.Name))
+	if _, given := l.config.origins[path+".url"]; !given {
+		l.bad(path+".name", "provider %q has no url: only the presets have one, %s", clip(p.Name), strings.Join(mapped(presets(), func(known preset) string { return known.name }), ", "))
 	}
 	names, keys, bare := map[string]string{}, map[secret.Text]string{}, ""
 	for i, account := range p.Accounts {
@@ -125,6 +81,35 @@ func (l *loader) checkProvider(p *Provider, path string) {
 		p.Accounts = nil // the client's own credential is used
 	case bare != "":
 		l.bad(bare+".keys", "an account without keys beside one with keys would never be used")
+	}
+}
+
+// checkRoutes reports routes that lead nowhere. providers are the names that there are.
+func (l *loader) checkRoutes(providers []string) {
+	aliases := map[string]string{}
+	for i, r := range l.config.Routes {
+		path := fmt.Sprintf("routes[%d]", i)
+		switch {
+		case r.Alias == "":
+			l.bad("routes", "%s has no alias", path)
+		case len(r.Targets) == 0:
+			l.bad(path+".alias", "the route %q has no targets", clip(r.Alias))
+		}
+		if r.Alias != "" {
+			l.unique(aliases, r.Alias, path+".alias", "alias")
+		}
+		for j, to := range r.Targets {
+			at := fmt.Sprintf("%s.targets[%d]", path, j)
+			switch {
+			case to.Provider == "":
+				l.bad(path+".targets", "%s names no provider: want %s", at, strings.Join(providers, " or "))
+			case !slices.Contains(providers, to.Provider):
+				l.bad(at+".provider", "%q is no provider: want %s", clip(to.Provider), strings.Join(providers, " or "))
+			}
+			if strings.Contains(to.Model, "*") && !strings.Contains(r.Alias, "*") {
+				l.bad(at+".model", "%q has a *, which repeats what the one in the alias stands for, and the alias has none", clip(to.Model))
+			}
+		}
 	}
 }
 

@@ -294,10 +294,14 @@ func (f *file) suggestKey(group *node, key string) string {
 	if near := nearest(key, group.keys()); near != "" {
 		return "did you mean " + near + "?"
 	}
+	same := ""
 	for n := range f.root.leaves() {
-		if n.key == key {
-			return "did you mean " + n.Path + "?"
+		if n.key == key && (same == "" || strings.Contains(same, "[]")) { // a setting of its own rather than one of a list's entries
+			same = n.Path
 		}
+	}
+	if same != "" {
+		return "did you mean " + same + "?"
 	}
 	return "want one of " + strings.Join(group.keys(), ", ")
 }

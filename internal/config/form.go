@@ -86,10 +86,14 @@ func form(name string) func(string) error {
 		return pathSegment
 	case "name":
 		return plainName
+	case "alias":
+		return modelName
 	case "host":
 		return hostName
 	case "origin":
 		return webOrigin
+	case "path":
+		return apiPath
 	}
 	return func(string) error { return nil }
 }
@@ -115,6 +119,15 @@ func plainName(s string) error {
 	return nil
 }
 
+var models = regexp.MustCompile(`^[!-)+-~]*\*?[!-)+-~]*$`)
+
+func modelName(s string) error {
+	if s == "" || len(s) > 200 || !models.MatchString(s) {
+		return errors.New("want the name of a model, up to 200 characters without blanks, with at most one *")
+	}
+	return nil
+}
+
 var hosts = regexp.MustCompile(`^[\w-]+(\.[\w-]+)*$`)
 
 func hostName(s string) error {
@@ -128,6 +141,15 @@ func webOrigin(s string) error {
 	u, err := url.Parse(s)
 	if err != nil || u.Scheme == "" || u.Host == "" || u.Scheme+"://"+u.Host != s {
 		return errors.New("want an origin such as https://chat.example, without a path")
+	}
+	return nil
+}
+
+var apiPaths = regexp.MustCompile(`^(/[\w.~%-]+)+$`)
+
+func apiPath(s string) error {
+	if !apiPaths.MatchString(s) {
+		return errors.New("want a path below /v1 such as /embeddings, without a query")
 	}
 	return nil
 }

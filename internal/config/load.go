@@ -162,7 +162,9 @@ func (l *loader) overlay(group *node, v reflect.Value, path string, get func(*no
 				l.set(n, field, at, text, from)
 			}
 		case n.list():
-			l.overlay(n, field.Index(0), at+"[0]", get)
+			if n.spoken() {
+				l.overlay(n, field.Index(0), at+"[0]", get)
+			}
 		default:
 			l.overlay(n, field, at, get)
 		}

@@ -54,18 +54,25 @@ func mustLoad(t *testing.T, ls layers) *Config {
 	return c
 }
 
+// modelPaths are the paths of which package coalesce knows how deterministic they are.
+func modelPaths() []string {
+	return []string{"/embeddings", "/chat/completions", "/completions", "/messages", "/responses"}
+}
+
 // defaults are the settings of CONTRACT section 7, written down by hand.
 func defaults() *Config {
 	return &Config{
 		Listen: "127.0.0.1:9190", MetricsListen: "127.0.0.1:9191",
 		Providers: []Provider{{
-			Name: "nvidia", URL: &url.URL{Scheme: "https", Host: "integrate.api.nvidia.com", Path: "/v1"},
+			Name: "nvidia", Preset: "nvidia", URL: &url.URL{Scheme: "https", Host: "integrate.api.nvidia.com", Path: "/v1"}, Speaks: "openai",
 			LimitsHint: limit.Rates{{N: 40, Period: time.Minute}}, HeadTimeout: 10 * time.Minute, StreamIdleTimeout: 5 * time.Minute,
 			NVIDIA: true, BurstShare: 0.5,
 		}},
 		Queue:           Queue{Capacity: 1000, MaxWait: 15 * time.Minute, Overflow: OverflowReject, MaxBytes: 512_000_000},
 		Adaptive:        Adaptive{Enabled: true},
-		Heartbeat:       Heartbeat{Mode: "auto", Interval: 15 * time.Second, CommitAfter: 2 * time.Second},
+		Heartbeat:       Heartbeat{Mode: "auto", Plain: "auto", Interval: 15 * time.Second, CommitAfter: 2 * time.Second},
+		Coalesce:        Coalesce{Paths: modelPaths(), MaxAnswer: 8_000_000},
+		Cache:           Cache{Paths: modelPaths(), MaxBytes: 64_000_000, MaxAge: time.Hour},
 		MaxBody:         25_000_000,
 		ShutdownTimeout: 30 * time.Second,
 		Log:             Log{Format: "auto", Level: "info"},
@@ -133,15 +140,19 @@ func TestEverySettingCanBeGivenInEveryLayer(t *testing.T) {
 	want := &Config{
 		Listen: "127.0.0.1:1", MetricsListen: "unix:/run/m.sock", H2C: true, AllowOpen: true,
 		Providers: []Provider{{
-			Name: "own", URL: &url.URL{Scheme: "http", Host: "10.0.0.1:8000", Path: "/v1"},
+			Name: "own", Preset: "ollama", URL: &url.URL{Scheme: "http", Host: "10.0.0.1:8000", Path: "/v1"}, Speaks: "openai",
 			Accounts: []Account{{Name: "team", Keys: []secret.Text{secret.New("key-one"), secret.New("key-two")}}},
 			Limits:   rates(1, time.Second), LimitsHint: rates(2, time.Minute), AccountLimits: rates(3, time.Hour), Burst: 4,
+			Pin: rates(5, time.Minute), Paused: true,
 			HeadTimeout: 5 * time.Second, StreamIdleTimeout: 6 * time.Second,
 		}},
 		Clients:         []Client{{Name: "alice", Key: secret.New("key-a")}, {Name: "bob", Key: secret.New("key-b")}},
+		Drain:           true,
 		Queue:           Queue{Capacity: 7, MaxWait: 8 * time.Second, Overflow: OverflowPassthrough, MaxBytes: 9 << 20},
 		Adaptive:        Adaptive{Enabled: false},
-		Heartbeat:       Heartbeat{Mode: "off", Interval: 10 * time.Second, CommitAfter: 11 * time.Second},
+		Heartbeat:       Heartbeat{Mode: "off", Plain: "whitespace", Interval: 10 * time.Second, CommitAfter: 11 * time.Second},
+		Coalesce:        Coalesce{Models: []string{"*"}, Paths: []string{"/ranking"}, ShareClients: true, MaxAnswer: 3_000},
+		Cache:           Cache{Models: []string{"a/*", "b"}, Paths: []string{"/embeddings"}, MaxBytes: 4 << 20, MaxAge: 13 * time.Second},
 		Admin:           Admin{Token: secret.New("token"), AllowedHosts: []string{"a.example", "::1"}, AllowedOrigins: []string{"https://b.example"}},
 		StateDir:        "/state",
 		MaxBody:         2_000_000,
@@ -150,11 +161,15 @@ func TestEverySettingCanBeGivenInEveryLayer(t *testing.T) {
 	}
 	values := map[string]string{
 		"SIDECAR_LISTEN": "127.0.0.1:1", "SIDECAR_METRICS_LISTEN": "unix:/run/m.sock", "SIDECAR_H2C": "true", "SIDECAR_ALLOW_OPEN": "true",
-		"SIDECAR_PROVIDER_NAME": "own", "SIDECAR_UPSTREAM_URL": "http://10.0.0.1:8000/v1/", "SIDECAR_ACCOUNT_NAME": "team",
-		"SIDECAR_API_KEYS": "key-one, key-two", "SIDECAR_LIMITS": "1-S", "SIDECAR_LIMITS_HINT": "2-m", "SIDECAR_ACCOUNT_LIMITS": "3-H",
-		"SIDECAR_BURST": "4", "SIDECAR_HEAD_TIMEOUT": "5s", "SIDECAR_STREAM_IDLE_TIMEOUT": "6s",
+		"SIDECAR_PROVIDER_NAME": "own", "SIDECAR_UPSTREAM_URL": "http://10.0.0.1:8000/v1/", "SIDECAR_PROVIDER_PRESET": "ollama", "SIDECAR_SPEAKS": "openai",
+		"SIDECAR_ACCOUNT_NAME": "team",
+		"SIDECAR_API_KEYS":     "key-one, key-two", "SIDECAR_LIMITS": "1-S", "SIDECAR_LIMITS_HINT": "2-m", "SIDECAR_ACCOUNT_LIMITS": "3-H",
+		"SIDECAR_BURST": "4", "SIDECAR_PIN": "5-M", "SIDECAR_PAUSED": "true", "SIDECAR_DRAIN": "true", "SIDECAR_HEAD_TIMEOUT": "5s", "SIDECAR_STREAM_IDLE_TIMEOUT": "6s",
 		"SIDECAR_CLIENT_KEYS": "alice:key-a,bob:key-b", "SIDECAR_QUEUE_CAPACITY": "7", "SIDECAR_MAX_WAIT": "8s", "SIDECAR_OVERFLOW": "passthrough",
-		"SIDECAR_QUEUE_MAX_BYTES": "9MiB", "SIDECAR_ADAPTIVE": "false", "SIDECAR_HEARTBEAT": "off", "SIDECAR_HEARTBEAT_INTERVAL": "10s",
+		"SIDECAR_QUEUE_MAX_BYTES": "9MiB", "SIDECAR_ADAPTIVE": "false", "SIDECAR_HEARTBEAT": "off", "SIDECAR_HEARTBEAT_PLAIN": "whitespace", "SIDECAR_HEARTBEAT_INTERVAL": "10s",
+		"SIDECAR_COALESCE_MODELS": "*", "SIDECAR_COALESCE_PATHS": "/ranking", "SIDECAR_COALESCE_SHARE_CLIENTS": "true",
+		"SIDECAR_COALESCE_MAX_ANSWER": "3KB", "SIDECAR_CACHE_MODELS": "a/*,b", "SIDECAR_CACHE_PATHS": "/embeddings",
+		"SIDECAR_CACHE_MAX_BYTES": "4MiB", "SIDECAR_CACHE_MAX_AGE": "13s",
 		"SIDECAR_COMMIT_AFTER": "11s", "SIDECAR_ADMIN_TOKEN": "token", "SIDECAR_ALLOWED_HOSTS": "a.example,::1",
 		"SIDECAR_ALLOWED_ORIGINS": "https://b.example", "SIDECAR_STATE_DIR": "/state", "SIDECAR_MAX_BODY": "2MB", "SIDECAR_SHUTDOWN_TIMEOUT": "12s",
 		"SIDECAR_LOG_FORMAT": "text", "SIDECAR_LOG_LEVEL": "debug",
@@ -162,7 +177,7 @@ func TestEverySettingCanBeGivenInEveryLayer(t *testing.T) {
 	var env, flags []string
 	files := map[string]string{}
 	for _, s := range Settings() {
-		if len(s.Env) == 0 && !strings.HasPrefix(s.Path, "clients[].") {
+		if len(s.Env) == 0 && !strings.HasPrefix(s.Path, "clients[].") && !strings.HasPrefix(s.Path, "routes[].") {
 			t.Errorf("%s has no variable", s.Path)
 		}
 		if len(s.Env) == 0 || s.Env[0] == "SIDECAR_CONFIG" || s.Env[0] == "SIDECAR_REDIS_URL" {
@@ -185,7 +200,9 @@ h2c: true
 allow_open: true
 providers:
   - name: own
+    preset: ollama
     url: http://10.0.0.1:8000/v1
+    speaks: openai
     accounts:
       - name: team
         keys:
@@ -195,14 +212,25 @@ providers:
     limits_hint: '2-M'
     account_limits: 3-H
     burst: 4
+    pin: 5-M
+    paused: true
     head_timeout: 5s
     stream_idle_timeout: 6s
+routes:
+  - {alias: fast, targets: [{provider: own, model: a/b}], fallback_after: 14s}
+  - alias: "own/*"
+    targets:
+      - provider: own
+        model: "*"
 clients:
-  - {name: alice, key: key-a, class: low, highest: 1}
+  - {name: alice, key: key-a, class: low, highest: 1, max_wait: 4s}
   - {name: bob, key: key-b}
+drain: true
 queue: {capacity: 7, max_wait: 8s, overflow: passthrough, max_bytes: 9437184}
 adaptive: {enabled: false}
-heartbeat: {mode: off, interval: 10s, commit_after: 11s}
+heartbeat: {mode: off, plain: whitespace, interval: 10s, commit_after: 11s}
+coalesce: {models: "*", paths: /ranking, share_clients: true, max_answer: 3KB}
+cache: {models: [a/*, b], paths: [/embeddings], max_bytes: 4MiB, max_age: 13s}
 admin:
   token: token
   allowed_hosts: [a.example, "::1"]
@@ -220,6 +248,11 @@ log:
 		}
 	}
 	want.Clients[0].Class, want.Clients[0].Highest = class(priority.Low), class(priority.High)
+	want.Clients[0].MaxWait = 4 * time.Second
+	want.Routes = []Route{
+		{Alias: "fast", Targets: []RouteTarget{{Provider: "own", Model: "a/b"}}, FallbackAfter: 14 * time.Second},
+		{Alias: "own/*", Targets: []RouteTarget{{Provider: "own", Model: "*"}}},
+	}
 	if diff := sameSettings(mustLoad(t, layers{file: file}), want); diff != "" {
 		t.Errorf("by file (-want +got):\n%s", diff)
 	}
@@ -263,38 +296,6 @@ func TestWhoseKeyGoesUpstream(t *testing.T) {
 	}
 }
 
-func TestPresets(t *testing.T) {
-	t.Parallel()
-	forty := limit.Rates{{N: 40, Period: time.Minute}}
-	five := limit.Rates{{N: 5, Period: time.Minute}}
-	tests := []struct {
-		name, env string
-		want      Provider // what the preset decides
-		paces     limit.Rates
-	}{
-		{"NVIDIA", "", Provider{Name: "nvidia", NVIDIA: true, LimitsHint: forty, BurstShare: 0.5}, forty},
-		{"another host of NVIDIA", "SIDECAR_UPSTREAM_URL=https://AI.api.NVIDIA.com/v1", Provider{Name: "nvidia", NVIDIA: true, LimitsHint: forty, BurstShare: 0.5}, forty},
-		{"one's own host", "SIDECAR_UPSTREAM_URL=http://nim:8000/v1", Provider{Name: "upstream"}, nil},
-		{"a host that looks alike", "SIDECAR_UPSTREAM_URL=https://notnvidia.com/v1", Provider{Name: "upstream"}, nil},
-		{"a hint given", "SIDECAR_LIMITS_HINT=5-M", Provider{Name: "nvidia", NVIDIA: true, LimitsHint: five, BurstShare: 0.5}, five},
-		{"a promise given", "SIDECAR_LIMITS=5-M", Provider{Name: "nvidia", NVIDIA: true, LimitsHint: forty, Limits: five, BurstShare: 0.5}, five},
-		{"no limit at all", "SIDECAR_LIMITS_HINT=none", Provider{Name: "nvidia", NVIDIA: true, BurstShare: 0.5}, nil},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			p := mustLoad(t, layers{env: []string{tt.env}}).Providers[0]
-			got := Provider{Name: p.Name, NVIDIA: p.NVIDIA, Limits: p.Limits, LimitsHint: p.LimitsHint, BurstShare: p.BurstShare}
-			if diff := cmp.Diff(tt.want, got); diff != "" {
-				t.Errorf("(-want +got):\n%s", diff)
-			}
-			if diff := cmp.Diff(tt.paces, p.Rates()); diff != "" {
-				t.Errorf("Rates() (-want +got):\n%s", diff)
-			}
-		})
-	}
-}
-
 func TestWarnings(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
@@ -305,9 +306,8 @@ func TestWarnings(t *testing.T) {
 		{"nothing odd", layers{env: []string{"SIDECAR_LISTEN=:0", "SIDECAR_ALLOW_OPEN=true", "HOME=/root", "SIDECAR_API_KEYS_FILE=k"}, files: map[string]string{"k": "a"}}, nil},
 		{"a slip", layers{env: []string{"SIDECAR_QUEUE_CAPACTIY=5"}}, []string{"SIDECAR_QUEUE_CAPACTIY is no setting and is not used: did you mean SIDECAR_QUEUE_CAPACITY?"}},
 		{"what Kubernetes makes for a service", layers{env: []string{"SIDECAR_PORT_9190_TCP_PROTO=tcp"}}, []string{"SIDECAR_PORT_9190_TCP_PROTO is no setting and is not used"}},
-		{"a setting of a later version", layers{file: "heartbeat:\n  mode: auto"}, []string{"heartbeat.mode is set by c.yaml:2:9: This version accepts it and always acts as off."}},
-		{"the value that this version acts as", layers{file: "heartbeat: {mode: off}"}, nil},
-		{"by a flag", layers{flags: []string{"--heartbeat-interval=15s"}}, []string{"heartbeat.interval is set by --heartbeat-interval: This version accepts it and does not act on it yet."}},
+		{"a setting of a later version", layers{file: "cache:\n  max_age: 2h"}, []string{"cache.max_age is set by c.yaml:2:12: This version accepts it and does not act on it yet."}},
+		{"by a flag", layers{flags: []string{"--cache-max-age=2h"}}, []string{"cache.max_age is set by --cache-max-age: This version accepts it and does not act on it yet."}},
 		{
 			"a key that would go elsewhere",
 			layers{file: "providers: [{name: own, url: http://own/v1, accounts: [{keys: a}]}]", env: []string{"NVIDIA_API_KEY=nv"}},

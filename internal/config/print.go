@@ -87,7 +87,7 @@ func (p *printer) explained(group *node) {
 		}
 		_, later := n.tag.Lookup("later")
 		switch {
-		case n.list() && n.value():
+		case n.list() && !n.spoken() && !strings.Contains(p.indent, "#"):
 			p.deeper("# ", func() { p.group(n) })
 		case n.inner != nil:
 			p.group(n)

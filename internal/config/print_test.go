@@ -44,7 +44,7 @@ func TestTheSettingsInEffectAreShownWithTheirOrigin(t *testing.T) {
 		"listen: \"127.0.0.1:9190\" # default\n",
 		"\n    limits: 40-M,1000-H # SIDECAR_LIMITS\n    limits_hint: 40-M # preset\n    account_limits: none # default\n    burst: auto # default\n",
 		"\n        keys: [\"***\", \"***\"] # c.yaml:6:13\n",
-		"\n    name: \"own\" # c.yaml:7:12\n    url: http://own:8000/v1 # c.yaml:7:22\n    accounts: # not set\n    limits: none # default\n",
+		"\n    name: \"own\" # c.yaml:7:12\n    preset: # not set\n    url: http://own:8000/v1 # c.yaml:7:22\n    speaks: openai # preset\n    accounts: # not set\n    limits: none # default\n",
 		"\nclients: # c.yaml:1:10\n  -\n    name: \"alice\" # c.yaml:1:18\n    key: \"***\" # c.yaml:1:30\n    class: # not set\n    highest: high # c.yaml:1:49\n",
 		"\n  allowed_hosts: [\"a\", \"b\"] # SIDECAR_ALLOWED_HOSTS\n",
 		"\nmax_body: 1MB # --max-body\n",

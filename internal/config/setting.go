@@ -113,6 +113,16 @@ func (n *node) list() bool { return n.typ.Kind() == reflect.Slice && isGroup(n.t
 // value reports whether n can be read from one text: it is no group, or a list of groups that the environment gives whole.
 func (n *node) value() bool { return n.inner == nil || len(n.Env) > 0 }
 
+// spoken reports whether the environment and the flags speak of the first entry of a list of groups.
+func (n *node) spoken() bool {
+	for leaf := range n.leaves() {
+		if len(leaf.Env) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // isSecret reports whether values of a type are never shown.
 func isSecret(t reflect.Type) bool {
 	for t.Kind() == reflect.Slice {

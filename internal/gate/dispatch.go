@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"nimsidecar/internal/limit"
+	"nimsidecar/internal/priority"
 	"nimsidecar/internal/sched"
 )
 
@@ -34,7 +35,7 @@ func (g *Gate) dispatch() time.Time {
 	defer g.mu.Unlock()
 	now := time.Now()
 	g.roundLocked(now)
-	g.changedLocked(now)
+	g.changedLocked()
 	g.armed = g.room.Next()
 	return g.armed
 }
@@ -47,24 +48,25 @@ func (g *Gate) roundLocked(now time.Time) {
 	g.room.Wake(now)
 	for it := g.room.First(); it != nil; it = g.room.First() {
 		t := it.Value
-		s, o := g.reserve(now, &t.request, g.leastLocked(&t.request))
+		s, o := g.reserve(now, &t.request, true)
 		if s.hold == nil {
 			g.blockLocked(now, it, o)
 			continue
 		}
 		g.room.Serve(it)
-		if t.since.Before(now) {
-			g.outflow.granted(now)
+		g.laneOf(s.lane).serves(now, t.since.Before(now))
+		if !it.Again {
+			g.demand.granted(now, &t.request)
 		}
 		t.decideLocked(now, t.newGrant(s), nil)
 	}
 	g.expireLocked(now, now)
 }
 
-// leastLocked reports whether nobody less urgent waits for the account: then the request may carry the probe that might be refused.
-func (g *Gate) leastLocked(r *Request) bool {
-	least, ok := g.room.Least(r.Lanes[0].AccountScope())
-	return !ok || least <= r.Class
+// leastLocked reports whether nobody less urgent waits for the lane's account: then the request may carry the probe that might be refused.
+func (g *Gate) leastLocked(lane limit.Scope, c priority.Class) bool {
+	least, ok := g.room.Least(lane.AccountScope())
+	return !ok || least <= c
 }
 
 // blockLocked lets a line sleep that has no slot, and tells those of it who certainly wait in vain.
@@ -89,21 +91,21 @@ func (g *Gate) expireLocked(now, by time.Time) {
 		if t.request.Announced && t.since.Equal(now) {
 			reason = Deadline // it was not willing to wait at all
 		}
-		t.decideLocked(now, nil, g.refusal(reason, g.estimateLocked(now, t.request.Class)))
+		t.decideLocked(now, nil, g.refusal(reason, t.eta(now)))
 	}
 }
 
 // refuseLocked takes a waiter out and refuses it.
 func (g *Gate) refuseLocked(now time.Time, t *Ticket, reason Reason) {
 	g.room.Remove(&t.item)
-	t.decideLocked(now, nil, g.refusal(reason, g.estimateLocked(now, t.request.Class)))
+	t.decideLocked(now, nil, g.refusal(reason, t.eta(now)))
 }
 
 // changedLocked must be called when the room or draining has changed, and before the budget is asked for somebody new in the room.
-func (g *Gate) changedLocked(now time.Time) {
-	waiting := g.room.Len() > 0
-	g.outflow.waiting(now, waiting)
-	g.busy.Store(waiting || g.draining)
+func (g *Gate) changedLocked() {
+	n := g.room.Len()
+	g.busy.Store(n > 0 || g.draining)
+	g.full.Store(n >= g.options.Capacity)
 }
 
 // touch wakes who waits for the lane's account, whose ledgers have just changed. It costs one atomic load while nobody waits.

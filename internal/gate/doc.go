@@ -40,9 +40,11 @@
 // # Who is refused, and when
 //
 //	reason                 when
-//	queue_full, displaced  it would have to wait and the room is full: the newest of the least urgent class below it goes, else itself
+//	queue_full, displaced  it would have to wait and the room is full: of the least urgent class below it the newest of the agent
+//	                       that has most goes, else itself
 //	upstream_rate_limited  at once, when all its lanes are held beyond its deadline and the first to come back is paused by the upstream
-//	deadline               at once, when our own pacing holds it beyond a deadline that the client announced
+//	deadline               at once, when our own pacing holds it beyond a deadline that the client announced, or when it comes and the
+//	                       forecast says that its turn comes later
 //	queue_timeout          its deadline has come; a slot at that very moment is still granted
 //	draining               at once, when the gate drains, whether it waits, comes or comes back
 //	cancelled              End or Abandon
@@ -50,8 +52,25 @@
 // A slot that is free counts first: a request that need not wait is never refused for a full room or a deadline of now. A parked
 // ticket is judged together with its line, or when its NotBefore has passed.
 //
+// # When somebody's turn comes
+//
+// A forecast plays a copy of the room ahead, by the rules of package sched: with class shares, agents and lines as they are, those who
+// will come again as they lately did, and the slots that the ledgers will have. These follow from what they hold and at which distance they
+// let attempts out now; where they know no limit, from the pace at which waiters left the lane. It tells each waiter its place and
+// its time, and each newcomer what it may expect. It is a second old at most, or twenty times as old as it takes to make one (some
+// milliseconds for a thousand waiters); the lock is held for the copy only. Whoever asks for it makes it.
+//
+// With steady limits and clients it is right within a fifth for 95 of 100; package sim tests that. It cannot know who will come for the
+// first time. Where models of one account have limits of their own, the share of a class is one share over all of them, and on
+// which of them it comes due depends on moments; there a less urgent class can miss its forecast by much.
+//
+// # Who comes again
+//
+// A request that a client repeats after a refusal, or after it left the room, within a minute, stands among the requests of its agent
+// where it stood. Nobody else's place changes, and each place that was given up is taken again once.
+//
 // # Locks
 //
-// gate.mu, then the budget's own. Under gate.mu nothing blocks: it closes channels and sends without waiting. The fast path and the
+// The forecast's, then gate.mu, then the budget's own. Under gate.mu nothing blocks: it closes channels and sends without waiting. The fast path and the
 // methods of a Grant call the budget without gate.mu.
 package gate

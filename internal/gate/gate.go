@@ -48,8 +48,8 @@ type Options struct {
 	// attempt are let in beyond it.
 	Capacity int
 
-	// Displace lets a newcomer that finds the room full take the place of the newest waiter of the least urgent class below its
-	// own, rather than be refused.
+	// Displace lets a newcomer that finds the room full take a place of the least urgent class below its own, rather than be refused: the
+	// newest of the agent that holds the most of them.
 	Displace bool
 
 	// Journal gets every charge before its attempt can be sent; nil keeps none.
@@ -78,10 +78,16 @@ type Gate struct {
 	// busy says that somebody waits or that the gate drains: then there are no short cuts past mu. It is set under mu, before the
 	// budget is asked for whoever waits.
 	busy atomic.Bool
+	full atomic.Bool // so many wait that a newcomer finds no place
+
+	made     time.Time
+	forecast forecaster
 
 	mu       sync.Mutex // guards the following
 	room     sched.Room[*Ticket]
-	outflow  outflow
+	lanes    map[limit.Scope]*lane // those that somebody waits for, and some more
+	demand   demand
+	repeats  repeats
 	draining bool
 	armed    time.Time // when Run will look next by itself; zero = not before it is woken
 }
@@ -97,7 +103,10 @@ func New(o Options) *Gate {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	g := &Gate{options: o, decided: make(chan struct{}), wake: make(chan struct{}, 1)}
+	g := &Gate{
+		options: o, decided: make(chan struct{}), wake: make(chan struct{}, 1), made: time.Now(), lanes: map[limit.Scope]*lane{},
+		demand: demand{flows: map[caller]*flow{}}, repeats: repeats{byCaller: map[repeater][]left{}},
+	}
 	close(g.decided)
 	return g
 }
@@ -127,7 +136,8 @@ type Request struct {
 	// NotBefore is the earliest time for a grant; the zero time is at once.
 	NotBefore time.Time
 
-	// Repeat says that the client sends it again after a failure.
+	// Repeat says that the client sends it again after a failure. If that was a refusal, or its leaving before it had a grant, of the same
+	// agent, class and preferred model within the last minute, then it stands where it stood among the requests of its agent.
 	Repeat bool
 }
 
@@ -138,11 +148,14 @@ func (g *Gate) Enqueue(r Request) *Ticket {
 	if !g.busy.Load() {
 		now := time.Now()
 		if !r.NotBefore.After(now) {
-			if s, _ := g.reserve(now, &t.request, true); s.hold != nil {
+			if s, _ := g.reserve(now, &t.request, false); s.hold != nil {
 				t.grant = t.newGrant(s)
 				return t
 			}
 		}
+	}
+	if r.Announced || g.full.Load() { // it may have to be told how long it would take
+		g.foresee(r.Lanes)
 	}
 	g.admit(t, r.NotBefore, true)
 	return t
@@ -167,28 +180,52 @@ func (g *Gate) admit(t *Ticket, notBefore time.Time, newcomer bool) {
 		t.refusal = g.refusal(Deadline, notBefore.Sub(now))
 		return
 	}
+	if newcomer && r.Repeat {
+		if arrival := g.repeats.again(now, r); arrival != 0 {
+			t.arrival = arrival
+		}
+	}
 	t.item = sched.Item[*Ticket]{
 		Value: t, Class: r.Class, Agent: r.Agent, Arrival: t.arrival, Again: !newcomer, Lanes: r.Lanes, NotBefore: notBefore,
 		Deadline: deadline, Announced: r.Announced,
 	}
 	t.waiting.Store(true)
 	g.room.Add(&t.item)
-	g.changedLocked(now)
-	g.roundLocked(now)
-	if newcomer && t.waiting.Load() && g.room.Len() > g.options.Capacity {
-		g.makeRoomLocked(now, t)
+	g.entersLocked(now, r.Lanes)
+	if newcomer {
+		g.demand.comes(now, r)
 	}
-	g.changedLocked(now)
+	g.changedLocked()
+	g.roundLocked(now)
+	if t.waiting.Load() {
+		g.receiveLocked(now, t, newcomer)
+	}
+	g.changedLocked()
 	if next := g.room.Next(); !next.IsZero() && (g.armed.IsZero() || next.Before(g.armed)) {
 		g.nudge()
 	}
 }
 
-// makeRoomLocked ends one wait because the room is full: that of the newest waiter of the least urgent class below the newcomer, or
-// the newcomer's own.
+// receiveLocked tells a ticket that has to wait what it may expect, or refuses it if that is too late, or if the room is full.
+func (g *Gate) receiveLocked(now time.Time, t *Ticket, newcomer bool) {
+	r := &t.request
+	place, at := g.prospectLocked(now, r)
+	t.expects(place, at)
+	g.forecast.news.Add(1)
+	switch {
+	case !newcomer:
+	case r.Announced && !r.Deadline.IsZero() && at.After(r.Deadline):
+		g.refuseLocked(now, t, Deadline)
+	case g.room.Len() > g.options.Capacity:
+		g.makeRoomLocked(now, t)
+	}
+}
+
+// makeRoomLocked ends one wait because the room is full: that of the newest waiter of the agent that holds the most
+// places in the least urgent class below the newcomer, or the newcomer's own.
 func (g *Gate) makeRoomLocked(now time.Time, newcomer *Ticket) {
 	if g.options.Displace {
-		if it := g.room.Newest(newcomer.request.Class); it != nil {
+		if it := g.room.Victim(newcomer.request.Class); it != nil {
 			g.refuseLocked(now, it.Value, Displaced)
 			return
 		}
@@ -216,7 +253,7 @@ func (g *Gate) Drain() {
 	for _, it := range waiting {
 		it.Value.decideLocked(now, nil, g.refusal(Draining, 0))
 	}
-	g.changedLocked(now)
+	g.changedLocked()
 	g.mu.Unlock()
 	if first {
 		g.options.Logger.Info("gate drains", "waiting", len(waiting))
@@ -243,16 +280,24 @@ type outlook struct {
 	paused bool      // the upstream holds it until bound, not our own pacing
 }
 
-// reserve takes a slot on the first lane that has one; without one the slot's hold is nil. least says that nobody less urgent waits.
-func (g *Gate) reserve(now time.Time, r *Request, least bool) (slot, outlook) {
+// reserve takes a slot on the first lane that has one; without one the slot's hold is nil. locked says that the caller
+// holds the lock, because somebody waits: then what the budget says is noted, and only the least urgent of a lane may probe.
+func (g *Gate) reserve(now time.Time, r *Request, locked bool) (slot, outlook) {
 	claim := r.Claim
-	claim.Urgent, claim.High, claim.Probe = r.Class == priority.Urgent, r.Class == priority.High, least
+	claim.Urgent, claim.High, claim.Probe = r.Class == priority.Urgent, r.Class == priority.High, true
 	var o outlook
 	certain := true
 	for _, lane := range r.Lanes {
+		if locked {
+			claim.Urgent = r.Class == priority.Urgent && !g.room.Capped()
+			claim.Probe = g.leastLocked(lane, r.Class)
+		}
 		hold, ready := g.options.Budget.Reserve(now, lane, claim)
 		if hold != nil {
 			return slot{hold, lane}, outlook{}
+		}
+		if locked {
+			g.laneOf(lane).answered(now, r.Class, ready)
 		}
 		if ready.At.IsZero() {
 			certain = false

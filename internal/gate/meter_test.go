@@ -22,6 +22,8 @@ type meter struct {
 	rules map[limit.Scope]*rule
 	holds map[*quota.Hold]*held
 
+	tells bool // it says what its rules are, as ledgers do
+
 	charges, refunds, sents, observed int
 
 	late int // words about a hold that was settled
@@ -93,6 +95,19 @@ func (m *meter) Reserve(now time.Time, lane limit.Scope, c quota.Claim) (*quota.
 	hold := new(quota.Hold)
 	m.holds[hold] = &held{lane: lane}
 	return hold, quota.Readiness{}
+}
+
+// Snapshot makes windows of the rules that let one out every so often.
+func (m *meter) Snapshot(time.Time) (views []quota.LedgerView) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for scope, r := range m.rules {
+		if m.tells && r.every > 0 {
+			period := r.every - min(max(r.every/121, 100*time.Millisecond), 2*time.Second)
+			views = append(views, quota.LedgerView{Scope: scope, Windows: []quota.WindowView{{Rate: limit.Rate{N: 1, Period: period}, Used: 1}}})
+		}
+	}
+	return views
 }
 
 func (m *meter) Sent(_ time.Time, h *quota.Hold) {

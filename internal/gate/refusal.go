@@ -2,10 +2,7 @@ package gate
 
 import (
 	"fmt"
-	"math"
 	"time"
-
-	"nimsidecar/internal/priority"
 )
 
 // Reason says why a ticket was refused, in the words of the contract.
@@ -66,67 +63,4 @@ func (g *Gate) refusal(reason Reason, estimate time.Duration) *Refusal {
 	again = max(again, soonest)
 	again += time.Duration(jitter * g.options.Random() * float64(again))
 	return &Refusal{Reason: reason, RetryAfter: again, Estimate: estimate}
-}
-
-// longestEstimate bounds what is said of a room that hardly moves.
-const longestEstimate = 24 * time.Hour
-
-// estimateLocked returns how long a newcomer of the class would have to wait, by the pace at which the room has emptied lately; 0 =
-// unknown.
-func (g *Gate) estimateLocked(now time.Time, c priority.Class) time.Duration {
-	n := 1
-	for class, waiting := range g.room.Depth() {
-		if class <= int(c) {
-			n += waiting
-		}
-	}
-	return g.outflow.time(now, n)
-}
-
-// outflow measures how fast the room empties: waiters let out a second, of the time in which somebody waited. What is older counts
-// less, by half in 42 s. The zero value has measured nothing.
-type outflow struct {
-	grants  float64 // waiters let out, decayed
-	seconds float64 // time in which somebody waited, decayed
-	last    time.Time
-	busy    bool // somebody has waited since last
-}
-
-// memory is the time constant of the decay: a minute sees some 40 grants at the usual 40 a minute, and forgets a quota that has
-// moved within a few.
-const memory = time.Minute
-
-// advance decays what was measured, if time counts.
-func (f *outflow) advance(now time.Time) {
-	passed := now.Sub(f.last)
-	if f.busy && passed > 0 {
-		keep := math.Exp(-passed.Seconds() / memory.Seconds())
-		f.grants *= keep
-		f.seconds = f.seconds*keep + memory.Seconds()*(1-keep)
-	}
-	if f.last.IsZero() || passed > 0 {
-		f.last = now
-	}
-}
-
-// granted counts one waiter that was let out.
-func (f *outflow) granted(now time.Time) {
-	f.advance(now)
-	f.grants++
-}
-
-// waiting says whether somebody waits from now on: an empty room does not count as a slow one.
-func (f *outflow) waiting(now time.Time, busy bool) {
-	f.advance(now)
-	f.busy = busy
-}
-
-// time returns how long it takes to let n waiters out; 0 = unknown, since none was.
-func (f *outflow) time(now time.Time, n int) time.Duration {
-	f.advance(now)
-	if f.grants == 0 || f.seconds == 0 {
-		return 0
-	}
-	seconds := min(float64(n)*f.seconds/f.grants, longestEstimate.Seconds())
-	return time.Duration(seconds * float64(time.Second))
 }

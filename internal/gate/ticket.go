@@ -29,6 +29,9 @@ type Ticket struct {
 	refusal *Refusal
 	taken   bool // Result has handed out the grant
 
+	place atomic.Int32 // by the latest forecast
+	at    atomic.Int64 // when it is expected to be granted, in nanoseconds after Gate.made; 0 = unknown
+
 	first Grant // the first grant, so that it costs no allocation of its own
 }
 
@@ -90,10 +93,14 @@ func (t *Ticket) Requeue(notBefore time.Time, lanes []limit.Scope) {
 // decideLocked ends a wait; the ticket must be out of the room. From the moment waiting is false the ticket is its owner's.
 func (t *Ticket) decideLocked(now time.Time, grant *Grant, refusal *Refusal) {
 	t.waited += now.Sub(t.since)
+	t.gate.leavesLocked(now, t.request.Lanes)
 	if grant != nil {
 		grant.waited = t.waited
 	}
 	t.grant, t.refusal = grant, refusal
+	if grant == nil && refusal.Reason != Draining {
+		t.gate.repeats.leaves(now, &t.request, t.arrival)
+	}
 	decided := t.decided
 	t.decided = nil
 	t.waiting.Store(false)

@@ -30,12 +30,14 @@ type Waiter struct {
 	Repeat   bool           // the client sends it again after a failure
 	Waited   time.Duration  // all waits together
 	Position int            // 1 is next in order; others may overtake it while its lanes have no slot
-	Estimate time.Duration  // until it may be granted, by the pace of the last minute; 0 = unknown
+	Place    int            // among those who wait for the same lane: 1 is the next to be granted
+	Estimate time.Duration  // until it will probably be granted; 0 = unknown, or any moment
 }
 
 // Waiting returns who waits, in the order in which they would be served if all had a slot and nobody came or left. It takes O(n log n) under
 // the lock.
 func (g *Gate) Waiting() []Waiter {
+	g.foresee(nil)
 	now := time.Now()
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -45,7 +47,7 @@ func (g *Gate) Waiting() []Waiter {
 		r := &t.request
 		waiters = append(waiters, Waiter{
 			ID: r.ID, Class: r.Class, Agent: r.Agent, Provider: r.Lanes[0].Provider, Model: r.Lanes[0].Model, Repeat: r.Repeat,
-			Waited: t.waited + now.Sub(t.since), Position: i + 1, Estimate: g.outflow.time(now, i+1),
+			Waited: t.waited + now.Sub(t.since), Position: i + 1, Place: max(1, int(t.place.Load())), Estimate: t.eta(now),
 		})
 	}
 	return waiters
@@ -76,5 +78,5 @@ func (g *Gate) cancel(t *Ticket) {
 func (g *Gate) cancelLocked(t *Ticket) {
 	now := time.Now()
 	g.refuseLocked(now, t, Cancelled)
-	g.changedLocked(now)
+	g.changedLocked()
 }

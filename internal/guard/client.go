@@ -5,6 +5,7 @@ import (
 	"crypto/subtle"
 	"net/http"
 	"strings"
+	"time"
 
 	"nimsidecar/internal/priority"
 	"nimsidecar/internal/secret"
@@ -17,6 +18,7 @@ type Client struct {
 	Key     secret.Text     // what it must send; with the empty one nobody is recognised
 	Class   *priority.Class // of its requests that ask for none; nil means the usual default
 	Highest *priority.Class // the most urgent class it may have, whatever it asks for; nil means any
+	MaxWait time.Duration   // the longest that its requests wait, in the place of everybody's; 0 means everybody's
 }
 
 // keyed is a client with the digest of its key. All digests have one length, so comparing them tells nothing of the key.

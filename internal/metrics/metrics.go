@@ -240,6 +240,18 @@ func readings(o Options) []reading {
 			nil, func(s *State, put put) { put(truth(s.StoreDegraded)) },
 		},
 		{
+			counter, "sidecar_config_reload_failures_total", "Times that the settings were read again and not taken over: those before went on to hold.",
+			nil, func(s *State, put put) { put(float64(s.ReloadFailures)) },
+		},
+		{
+			gauge, "sidecar_config_last_reload_success", "1 when the settings were taken over the last time they were read, else 0.",
+			nil, func(s *State, put put) { put(truth(!s.ReloadFailed)) },
+		},
+		{
+			gauge, "sidecar_dashboard_viewers", "Open streams of the dashboard.",
+			nil, func(s *State, put put) { put(float64(s.Viewers)) },
+		},
+		{
 			gauge, "sidecar_uptime_seconds", "Time since the process began.",
 			nil, func(_ *State, put put) { put(time.Since(o.Start).Seconds()) },
 		},

@@ -17,6 +17,9 @@ type State struct {
 	Unsolicited     uint64              // answers that upstreams sent unasked since the start; it never falls
 	Healthy         bool                // what /readyz says
 	StoreDegraded   bool                // state is kept in memory although there is a directory for it
+	Viewers         int                 // open streams of the dashboard
+	ReloadFailures  uint64              // times that the settings were read again and not taken over; it never falls
+	ReloadFailed    bool                // the last time was one of them
 }
 
 // Pace is how one provider is being paced, over all its accounts.

@@ -69,9 +69,10 @@ type script struct {
 	tokens int      // of the answer
 	whole  template // without streaming
 	events []template
-	usage  template // the event of stream_options.include_usage
-	note   template // NIM's comment with the same numbers
-	end    template
+	// What a chat's stream has more, one each or none.
+	usage []template // the event of stream_options.include_usage
+	note  []template // NIM's comment with the same numbers
+	end   []template
 }
 
 // words is the text of every answer, over and over.
@@ -144,9 +145,9 @@ func newScript(sh shape, model string, pieces []string) *script {
 	s := &script{
 		tokens: len(pieces),
 		whole:  newTemplate(frame(sh.object, sh.choice, strings.TrimSpace(strings.Join(pieces, "")), usage)),
-		usage:  event("", "", usage),
-		note:   newTemplate(`: {"input_tokens":` + blankPrompt + `,"output_tokens":` + tokens + "}\n\n"),
-		end:    newTemplate("data: [DONE]\n\n"),
+		usage:  []template{event("", "", usage)},
+		note:   []template{newTemplate(`: {"input_tokens":` + blankPrompt + `,"output_tokens":` + tokens + "}\n\n")},
+		end:    []template{newTemplate("data: [DONE]\n\n")},
 	}
 	choice := sh.first
 	for _, piece := range pieces {

@@ -1,6 +1,8 @@
 package mock
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"maps"
 	"sync"
@@ -23,6 +25,9 @@ type Arrival struct {
 	Path string `json:"path"`
 	// Stream says that the answer was to be streamed.
 	Stream bool `json:"stream"`
+	// Bytes is the length of its body, and SHA256 the body's digest in hex. Zero and empty if the body was not read.
+	Bytes  int    `json:"bytes"`
+	SHA256 string `json:"sha256"`
 	// Verdict is "accepted" for what a worker gets, "listed" for what the catalogue answers, "quota" for a refusal by the
 	// limiter, else the name of the refusal or fault.
 	Verdict string `json:"verdict"`
@@ -103,6 +108,10 @@ func (s *Server) arrived(c *call, verdict string) {
 		Time: time.Now(), At: c.verdict.at,
 		Account: c.lane.account, Model: shown(c.ask.Model.value), Path: shown(c.r.URL.Path), Stream: c.ask.Stream.value,
 		Verdict: verdict, Charged: !c.verdict.at.IsZero(),
+	}
+	if c.body != nil {
+		sum := sha256.Sum256(c.body)
+		arrival.Bytes, arrival.SHA256 = len(c.body), hex.EncodeToString(sum[:])
 	}
 	if !arrival.Charged {
 		arrival.At = s.quota.clock.now()

@@ -8,47 +8,30 @@ import (
 
 // routes are the paths that a model answers.
 var routes = map[string]func(*Server, *call){
-	"/v1/chat/completions": (*Server).chat,
-	"/v1/completions":      (*Server).complete,
-	"/v1/embeddings":       (*Server).embed,
+	"/v1/chat/completions":      (*Server).chat,
+	"/v1/completions":           (*Server).complete,
+	"/v1/embeddings":            (*Server).embed,
+	"/v1/responses":             (*Server).respond,
+	"/v1/messages":              (*Server).message,
+	"/v1/messages/count_tokens": (*Server).countTokens,
 }
 
 // answer is the worker's answer, whole or broken as the call's fault has it.
 func (s *Server) answer(c *call) { routes[c.r.URL.Path](s, c) }
 
 func (s *Server) chat(c *call) {
-	if name := toolFor(c); name != "" {
-		s.play(c, newScript(toolShape(name), c.model.name, []string{"", "{}"}))
-		return
+	t := s.turn(c)
+	switch {
+	case t.words: // which is the common one, made beforehand
+		s.play(c, c.model.chat)
+	case t.tool != "":
+		s.play(c, newScript(toolShape(t.tool), c.model.name, t.pieces))
+	default:
+		s.play(c, newScript(chatShape(), c.model.name, t.pieces))
 	}
-	s.play(c, c.model.chat)
 }
 
 func (s *Server) complete(c *call) { s.play(c, c.model.text) }
-
-// toolFor returns the name of the tool to call, or "" for an answer in words. Any request with tools is answered by a call of
-// the chosen or first one, until its result is in the messages.
-func toolFor(c *call) string {
-	type tool struct{ Function struct{ Name string } }
-	var (
-		tools  []tool
-		choice tool
-		chat   struct{ Messages []struct{ Role string } }
-	)
-	if len(c.ask.Tools) == 0 || json.Unmarshal(c.ask.Tools, &tools) != nil || len(tools) == 0 {
-		return ""
-	}
-	if string(c.ask.ToolChoice) == `"none"` {
-		return ""
-	}
-	if json.Unmarshal(c.body, &chat) == nil && len(chat.Messages) > 0 && chat.Messages[len(chat.Messages)-1].Role == "tool" {
-		return ""
-	}
-	if len(c.ask.ToolChoice) > 0 && json.Unmarshal(c.ask.ToolChoice, &choice) == nil && choice.Function.Name != "" {
-		return choice.Function.Name
-	}
-	return tools[0].Function.Name
-}
 
 // play sends what a script says, in one piece or as a stream.
 func (s *Server) play(c *call, sc *script) {
@@ -84,16 +67,19 @@ func (s *Server) stream(c *call, sc *script, b blanks) {
 	s.identify(c, http.StatusOK)
 	events := slices.Clip(sc.events) // so that appending copies
 	if wantsUsage(c.ask.StreamOptions) {
-		events = append(events, sc.usage)
+		events = append(events, sc.usage...)
 	}
 	if s.options.UsageComments {
-		events = append(events, sc.note)
+		events = append(events, sc.note...)
 	}
-	events = append(events, sc.end)
+	events = append(events, sc.end...)
 	buffer := make([]byte, 0, 1024)
 	for i, event := range events {
 		if i > 0 {
 			s.wait(c, c.gap)
+		}
+		if c.rest > 0 && i == c.fault.Chunks {
+			s.wait(c, c.rest)
 		}
 		buffer = event.append(buffer[:0], b)
 		if c.ending != nil && (c.ending.empty || i >= c.fault.Chunks) {

@@ -125,9 +125,9 @@ func TestTheLogHasALineForEveryArrivalAndNoSecret(t *testing.T) {
 		send(s, ask{key: "secret", body: `{"model":"m","stream":true,"messages":[{"role":"user","content":"private"}]}`})
 		send(s, ask{key: "secret"})
 		send(s, ask{path: "/x", key: "secret"})
-		want := `{"sequence":1,"time":"2000-01-01T00:00:01Z","at":"2000-01-01T00:01:00Z","account":"acme","model":"m","path":"/v1/chat/completions","stream":true,"verdict":"accepted","charged":true}
-{"sequence":2,"time":"2000-01-01T00:00:01Z","at":"2000-01-01T00:01:00Z","account":"acme","model":"m","path":"/v1/chat/completions","stream":false,"verdict":"quota","charged":true}
-{"sequence":3,"time":"2000-01-01T00:00:01Z","at":"2000-01-01T00:01:00Z","account":"","model":"","path":"/x","stream":false,"verdict":"not_found","charged":false}
+		want := `{"sequence":1,"time":"2000-01-01T00:00:01Z","at":"2000-01-01T00:01:00Z","account":"acme","model":"m","path":"/v1/chat/completions","stream":true,"bytes":76,"sha256":"80d66ddccc257d8f1eac0c81d22b23ab407aecb23dd9a4ee297583068029ffce","verdict":"accepted","charged":true}
+{"sequence":2,"time":"2000-01-01T00:00:01Z","at":"2000-01-01T00:01:00Z","account":"acme","model":"m","path":"/v1/chat/completions","stream":false,"bytes":60,"sha256":"aeab1e87972b520af3eeea1da0cc478d6329dc6e564c0150107ea32bc6032fdd","verdict":"quota","charged":true}
+{"sequence":3,"time":"2000-01-01T00:00:01Z","at":"2000-01-01T00:01:00Z","account":"","model":"","path":"/x","stream":false,"bytes":0,"sha256":"","verdict":"not_found","charged":false}
 `
 		if diff := cmp.Diff(want, log.String()); diff != "" {
 			t.Errorf("log (-want +got):\n%s", diff)

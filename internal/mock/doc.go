@@ -21,6 +21,13 @@
 //
 // and then the wait for a worker (504, empty), its silence (202 when it outlasts the poll time), and the answer.
 //
+// # What it says
+//
+// It answers chats, completions, embeddings and responses as OpenAI's API does, and, which NVIDIA's gateway does not, messages and
+// their count_tokens as Anthropic's. Any request with tools is answered by a call of one, until the result is there, and one for
+// JSON by JSON: both are the plainest instance of the schema that was given. All else is answered in always the same words. The same
+// body always gets the same answer.
+//
 // # Time
 //
 // With a TimeScale of 60 a minute of the limiter lasts a second: its windows, the life of an asynchronous flag, and the delay

@@ -22,10 +22,10 @@ type Fault struct {
 	Times int `json:"times"`
 	// Model is the only model that it hits; empty is any.
 	Model string `json:"model"`
-	// Delay is a silence before the answer begins; for "slow_stream" the gap between events, by default a second. In JSON it
-	// is a text such as "2s".
+	// Delay is a silence before the answer begins; for "slow_stream" the gap between events, and for "pause" one gap after
+	// Chunks events, both by default a second. In JSON it is a text such as "2s".
 	Delay time.Duration `json:"-"`
-	// Chunks is how many whole events a stream that breaks sends first.
+	// Chunks is how many whole events a stream that breaks or pauses sends first.
 	Chunks int `json:"chunks"`
 	// Header are headers to set on the answer, such as Retry-After.
 	Header map[string]string `json:"headers"`
@@ -114,6 +114,7 @@ var misdeeds = map[string]func(*Server, *call){
 	// Answers that come late.
 	"delay":       (*Server).answer,
 	"slow_stream": slowly,
+	"pause":       pausing,
 	"hang":        fallSilent,
 
 	// Answers that end early. What is no stream breaks in the middle of its body.
@@ -163,6 +164,11 @@ func endCleanly(*Server, *call) {}
 
 func slowly(s *Server, c *call) {
 	c.gap = cmp.Or(c.fault.Delay, time.Second)
+	s.answer(c)
+}
+
+func pausing(s *Server, c *call) {
+	c.rest = cmp.Or(c.fault.Delay, time.Second)
 	s.answer(c)
 }
 

@@ -252,6 +252,20 @@ func TestAnswersThatComeLate(t *testing.T) {
 			t.Errorf("what is no stream ended after %v; want at once", got-4*time.Second)
 		}
 	})
+	bubble(t, "pause", func(t *testing.T) {
+		s := newServer(t, mock.Options{Chunks: 3})
+		arm(t, s, mock.Fault{Name: "pause", Chunks: 2, Delay: time.Minute})
+		arm(t, s, mock.Fault{Name: "pause"})
+		start := time.Now()
+		rec := send(s, ask{body: streamed})
+		if got := time.Since(start); got != time.Minute || len(events(t, rec.Body.String())) != 5 {
+			t.Errorf("a stream with a pause took %v and is %s; want 1m0s, and all of it", got, rec.Body)
+		}
+		send(s, ask{body: streamed})
+		if got := time.Since(start); got != time.Minute+time.Second {
+			t.Errorf("the next one took %v; want the default of 1s", got-time.Minute)
+		}
+	})
 	bubble(t, "hang", func(t *testing.T) {
 		s := newServer(t, mock.Options{})
 		arm(t, s, mock.Fault{Name: "hang"})

@@ -34,6 +34,7 @@ type call struct {
 	fault  *Fault        // that hits it
 	ending *ending       // how the answer breaks, nil if it does not
 	gap    time.Duration // between events
+	rest   time.Duration // a longer one, after the fault's Chunks
 }
 
 // ask is what the gateway and the worker read of a body. As in the gateway, the first of several equal members counts.
@@ -43,6 +44,11 @@ type ask struct {
 	StreamOptions json.RawMessage `json:"stream_options"`
 	Tools         json.RawMessage `json:"tools"`
 	ToolChoice    json.RawMessage `json:"tool_choice"`
+
+	// Where each API says that it wants JSON.
+	ResponseFormat json.RawMessage `json:"response_format"`
+	Text           json.RawMessage `json:"text"`
+	OutputConfig   json.RawMessage `json:"output_config"`
 }
 
 // first is a member of which only the first appearance counts.
@@ -199,6 +205,9 @@ func (s *Server) find(c *call) string {
 // authenticate looks the key up.
 func (s *Server) authenticate(c *call) string {
 	credential := c.r.Header.Get("Authorization")
+	if key := c.r.Header.Get("X-Api-Key"); key != "" && anthropicPath(c.r.URL.Path) {
+		credential = "Bearer " + key
+	}
 	if credential == "" {
 		return "no_credential"
 	}

@@ -33,7 +33,7 @@ func TestTheGatewayChecksInTheRealOrderAndChargesNothing(t *testing.T) {
 	}{
 		{"shadow header", ask{header: []string{"NVCF-Shadow: 1", "X-Priority: 1"}, path: "/x"}, "shadow_header"},
 		{"priority header, even empty", ask{header: []string{"X-Priority: "}, path: "/x"}, "priority_header"},
-		{"unknown path", ask{path: "/v1/messages", body: "{"}, "not_found"},
+		{"unknown path", ask{path: "/v1/audio/speech", body: "{"}, "not_found"},
 		{"wrong method", ask{method: "GET", body: "{"}, "not_found"},
 		{"broken JSON", ask{body: "{", key: "none"}, "bad_json"},
 		{"model that is no text", ask{body: `{"model":7}`, key: "none"}, "bad_json"},

@@ -125,7 +125,7 @@ func TestEveryFaultIsTested(t *testing.T) {
 	t.Parallel()
 	tested := []string{
 		"bad_chunk", "close", "cut", "delay", "early_end", "empty_stream", "endless_head", "garbage_head", "half_frame",
-		"half_frame_stall", "hang", "reset", "slow_stream", "stall", "stray_bytes", "truncated", "two_framings", "unsolicited",
+		"half_frame_stall", "hang", "pause", "reset", "slow_stream", "stall", "stray_bytes", "truncated", "two_framings", "unsolicited",
 	}
 	for _, tt := range rows {
 		tested = append(tested, tt.fault)

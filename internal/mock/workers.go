@@ -57,7 +57,7 @@ func (s *Server) work(c *call) {
 		return
 	}
 	silence := s.options.Service + s.options.FirstByte
-	if c.fault != nil && c.fault.Name != "slow_stream" {
+	if c.fault != nil && c.fault.Name != "slow_stream" && c.fault.Name != "pause" {
 		silence += c.fault.Delay
 	}
 	s.wait(c, min(silence, c.poll))

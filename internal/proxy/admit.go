@@ -41,6 +41,7 @@ func (x *exchange) admit() *wire.Error {
 			return refusal
 		}
 	}
+	x.arrange()
 	return nil
 }
 
@@ -194,10 +195,10 @@ func remoteHost(addr string) string {
 	return host
 }
 
-// readDeadline computes until when the request may wait: the operator's longest wait, or less where the client announced that it
-// will give up earlier.
+// readDeadline computes until when the request may wait: the operator's longest wait, for everybody or for this client, or less where
+// the client announced that it will give up earlier.
 func (x *exchange) readDeadline() *wire.Error {
-	wait := x.h.MaxWait
+	wait := cmp.Or(x.client.MaxWait, x.h.MaxWait)
 	if values := x.r.Header[headerMaxWait]; len(values) > 0 {
 		asked, ok := parseWait(values[0])
 		if !ok || len(values) > 1 {
@@ -208,23 +209,37 @@ func (x *exchange) readDeadline() *wire.Error {
 			wait, x.announced = asked, true
 		}
 	}
-	for _, name := range [...]string{headerTimeout, headerReadTimeout} {
-		value := x.header(name)
-		if value == "" {
-			continue // the usual case: no error value is made for it
-		}
-		seconds, err := strconv.ParseFloat(value, 64)
-		if err != nil || !(seconds > 0) || seconds >= wait.Seconds() {
-			continue
-		}
-		wait, x.announced = time.Duration(seconds*float64(time.Second)), true
-	}
 	x.deadline = x.began.Add(wait)
+	if whole := x.seconds(headerTimeout); whole > 0 {
+		x.giveUpAfter(whole)
+	}
+	x.silence = x.seconds(headerReadTimeout) // a heartbeat re-arms it, so arrange will see what it bounds
 	if value := x.header(headerRetryCount); value != "" {
 		count, err := strconv.Atoi(value)
 		x.repeat = err == nil && count > 0
 	}
 	return nil
+}
+
+// giveUpAfter notes that the client will give up when it has waited that long.
+func (x *exchange) giveUpAfter(wait time.Duration) {
+	if deadline := x.began.Add(wait); deadline.Before(x.deadline) {
+		x.deadline, x.announced = deadline, true
+	}
+}
+
+// seconds reads a time-out of an SDK; 0 = there is none that can be understood, which is not its user's mistake.
+func (x *exchange) seconds(name string) time.Duration {
+	const longest = 1e9
+	value := x.header(name)
+	if value == "" {
+		return 0 // the usual case: no error value is made for it
+	}
+	seconds, err := strconv.ParseFloat(value, 64)
+	if err != nil || !(seconds > 0 && seconds < longest) {
+		return 0
+	}
+	return time.Duration(seconds * float64(time.Second))
 }
 
 // header returns the first value of a request header whose name is in canonical form.

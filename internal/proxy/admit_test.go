@@ -127,8 +127,32 @@ func TestTheDeadlineIsTheEarliestThatIsNamed(t *testing.T) {
 		x := asked(t, http.MethodPost, "/v1/x", tt.headers...)
 		name := strings.Join(tt.headers, ", ")
 		wantRefusal(t, name, x.readDeadline(), tt.param)
+		x.arrange()
 		if got := x.deadline.Sub(x.began); tt.param == "" && (got != tt.wait || x.announced != tt.announced) {
 			t.Errorf("%s: wait = %s, announced %t; want %s, %t", name, got, x.announced, tt.wait, tt.announced)
+		}
+	}
+}
+
+func TestAClientsOwnLongestWaitTakesThePlaceOfEverybodys(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		own       time.Duration
+		headers   []string
+		wait      time.Duration
+		announced bool
+	}{
+		{0, nil, DefaultMaxWait, false},
+		{time.Minute, nil, time.Minute, false},
+		{time.Hour, nil, time.Hour, false},
+		{time.Hour, []string{"X-Sidecar-Max-Wait: 30m"}, 30 * time.Minute, true},
+		{time.Minute, []string{"X-Sidecar-Max-Wait: 30m"}, time.Minute, false},
+	} {
+		x := asked(t, http.MethodPost, "/v1/x", tt.headers...)
+		x.client.MaxWait = tt.own
+		wantRefusal(t, "own", x.readDeadline(), "")
+		if got := x.deadline.Sub(x.began); got != tt.wait || x.announced != tt.announced {
+			t.Errorf("own %s with %q: wait %s, announced %t; want %s, %t", tt.own, tt.headers, got, x.announced, tt.wait, tt.announced)
 		}
 	}
 }

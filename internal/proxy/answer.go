@@ -1,60 +1,123 @@
 package proxy
 
 import (
+	"cmp"
 	"maps"
 	"net/http"
 	"strconv"
 	"time"
 
+	"nimsidecar/internal/sse"
 	"nimsidecar/internal/wire"
 )
 
-// refuse ends the request with an answer of our own.
+// refuse ends the request with an answer of our own: with a status of its own, or inside the answer whose head is out.
 func (x *exchange) refuse(e *wire.Error) {
+	x.take()
+	defer x.give()
+	x.sealed = true
 	x.reason = e.Reason
 	status, extra, body := e.Render(x.dialect, x.id)
+	if x.headOut {
+		x.tell(status, body)
+		return
+	}
+	x.headOut = true
 	x.status = status
 	x.firstByte = time.Since(x.began)
 	header := x.w.Header()
 	maps.Copy(header, extra)
-	x.setHeaders(header)
+	x.setHeaders(header, early|late)
 	x.w.WriteHeader(status)
 	if x.r.Method != http.MethodHead {
 		x.write(body)
 	}
 }
 
+// tell says in an answer whose head is out that it has failed, with the JSON of an error that would have had that status. If nothing of
+// the upstream's answer has reached the client, the body then ends cleanly, so that every SDK reads the message; else it is cut, so that
+// nobody takes the half for the whole.
+func (x *exchange) tell(status int, body []byte) {
+	x.failed = status
+	x.cut = x.content || x.tells == untold || x.inside
+	switch {
+	case x.tells == untold || x.inside || x.tells == byBody && x.content:
+		return
+	case x.tells == byEvent:
+		name := ""
+		if x.dialect == wire.Anthropic {
+			name = "error"
+		}
+		body = sse.AppendEvent(nil, name, body)
+	}
+	x.firstByte = cmp.Or(x.firstByte, x.patience())
+	if x.write(body) && x.flush() && !x.cut {
+		x.setTrailers()
+	}
+}
+
 // patience gives the client a while, from now on, to take what is sent to it. The deadline is moved only when some of it is used up:
-// moving it for each of ten thousand small chunks would cost more than writing them.
-func (x *exchange) patience() {
+// moving it for each of ten thousand small chunks would cost more than writing them. It returns the time since the arrival.
+func (x *exchange) patience() time.Duration {
 	const spare = stalled / 6
 	now := time.Since(x.began)
 	if x.patient > 0 && now-x.patient < spare {
-		return
+		return now
 	}
 	x.patient = now
 	_ = http.NewResponseController(x.w).SetWriteDeadline(x.began.Add(now + stalled + spare))
+	return now
 }
+
+// when says which of our response headers are meant.
+type when uint8
+
+const (
+	early when = 1 << iota // known before the first attempt
+	late                   // known once an answer is there
+)
 
 // ownHeaders is the number of headers that setHeaders may set.
 const ownHeaders = 10
 
 // setHeaders sets the response headers that the contract promises. All values share one array: ten headers cost one allocation.
-func (x *exchange) setHeaders(h http.Header) {
+func (x *exchange) setHeaders(h http.Header, which when) {
 	values := make([]string, 0, ownHeaders)
 	set := func(name, value string) {
 		values = append(values, value)
 		h[name] = values[len(values)-1 : len(values) : len(values)]
 	}
-	set("X-Request-Id", x.id)
-	set("X-Sidecar-Priority", x.class.String())
+	if which&early != 0 {
+		set("X-Request-Id", x.id)
+		set("X-Sidecar-Priority", x.class.String())
+		if x.admitted {
+			set("X-Sidecar-Provider", x.provider)
+		}
+	}
+	if which&late != 0 {
+		x.setLate(set)
+	}
+}
+
+// setTrailers sets, as trailers, what a head that was sent before the upstream's answer could not say.
+func (x *exchange) setTrailers() {
+	if !x.committed {
+		return
+	}
+	header := x.w.Header()
+	set := func(name, value string) { header[http.TrailerPrefix+name] = []string{value} }
+	x.setLate(set)
+	if x.reason != "" {
+		set("X-Sidecar-Reason", string(x.reason))
+	}
+}
+
+// setLate sets the headers whose values are known once an answer is there.
+func (x *exchange) setLate(set func(name, value string)) {
 	set("X-Sidecar-Queue-Wait-Ms", strconv.FormatInt(x.queued.Milliseconds(), 10))
 	set("X-Sidecar-Attempts", strconv.Itoa(x.attempts))
 	timing := make([]byte, 0, 48)
 	timing = appendMillis(append(timing, "queue;dur="...), x.queued)
-	if x.phase != phaseAdmit {
-		set("X-Sidecar-Provider", x.provider)
-	}
 	if x.keyAlias != "" {
 		set("X-Sidecar-Key", x.keyAlias)
 	}

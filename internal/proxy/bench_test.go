@@ -135,7 +135,7 @@ func BenchmarkStream(b *testing.B) {
 // allocation.
 func BenchmarkEvent(b *testing.B) {
 	w := &sink{header: http.Header{}}
-	c := copier{x: &exchange{w: w, began: time.Now(), committed: true}, streams: true, begun: true}
+	c := copier{x: &exchange{w: w, began: time.Now(), pulse: pulse{headOut: true}}, streams: true, begun: true}
 	event := []byte("data: " + strings.Repeat("x", 92) + "\n\n")
 	b.ReportAllocs()
 	for b.Loop() {

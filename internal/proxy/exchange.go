@@ -14,8 +14,10 @@ import (
 	"nimsidecar/internal/wire"
 )
 
-// exchange is one request and all that becomes of it. It is owned by the handler's goroutine.
+// exchange is one request and all that becomes of it. It is owned by the handler's goroutine, but for its pulse.
 type exchange struct {
+	pulse
+
 	h     *Handler
 	w     http.ResponseWriter
 	r     *http.Request
@@ -29,12 +31,14 @@ type exchange struct {
 	deadline   time.Time // latest grant
 	held       int64     // bytes of the body that count in the handler's budget
 	peek       wire.Request
+	admitted   bool // all of it was understood
 	dialect    wire.Dialect
 	class      priority.Class
 	classAsked bool
-	free       bool // costs no quota
-	announced  bool // the client itself named the deadline
-	repeat     bool // an SDK's repetition of a request
+	free       bool          // costs no quota
+	silence    time.Duration // the longest that its SDK bears; 0 = not told
+	announced  bool          // the client itself named the deadline
+	repeat     bool          // an SDK's repetition of a request
 
 	// What is sent: path and body are set by admit, the rest by forward. The header is the request's own, which nobody here reads once
 	// the first attempt has begun, but for the client's credential.
@@ -64,14 +68,12 @@ type exchange struct {
 	fault      string        // finer cause of a failure, for the log
 	usage      wire.Usage
 	bytesIn    int
-	broken     *wire.Error   // why the stream broke after its head was out
-	patient    time.Duration // from the arrival until the client was last given a while to take what is sent to it; 0 = never
-	panicked   any           // what a stand-in of the handler panicked with
-	phase      phase         // where it is, for the log
-	bypass     bool          // it is sent without a slot: the queue was full
-	committed  bool          // the head of the answer is out
-	cut        bool          // the connection must be broken off
-	slowReader bool          // the client stopped reading
+	failed     int   // the status of the error that was told in an answer whose head was out; 0 = none
+	phase      phase // where it is, for the log
+	bypass     bool  // it is sent without a slot: the queue was full
+	passed     bool  // the answer is being passed on: nothing is repeated
+	cut        bool  // the connection must be broken off
+	slowReader bool  // the client stopped reading
 }
 
 // phase is where in its life a request is; the log says where it ended.
@@ -101,7 +103,7 @@ func (x *exchange) memory() []byte {
 	return *x.buffer
 }
 
-// gone records that the client hung up.
+// gone records that the client hung up. It needs the turn.
 func (x *exchange) gone() {
 	x.status, x.reason = statusClientGone, wire.Cancelled
 }

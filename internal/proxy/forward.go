@@ -3,7 +3,6 @@ package proxy
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"math/rand/v2"
 	"net/http"
 	"slices"
@@ -14,6 +13,7 @@ import (
 	"nimsidecar/internal/limit"
 	"nimsidecar/internal/quota"
 	"nimsidecar/internal/retry"
+	"nimsidecar/internal/upstream"
 	"nimsidecar/internal/wire"
 )
 
@@ -32,6 +32,8 @@ func (x *exchange) forward() bool {
 	}
 	x.phase = phaseQueue
 	ticket := x.h.Gate.Enqueue(x.request())
+	x.ticket = ticket
+	x.keepAlive(x.form, x.h.Heartbeat.CommitAfter)
 	for {
 		if x.grant = x.wait(ticket); x.grant == nil {
 			return false
@@ -52,7 +54,9 @@ func (x *exchange) forward() bool {
 }
 
 // findLanes finds where the request may be sent now.
-func (x *exchange) findLanes() { x.lanes = x.h.Upstream.Lanes(x.provider, x.model(), x.r.Header) }
+func (x *exchange) findLanes() {
+	x.lanes = x.h.Upstream.Lanes(upstream.Target{Provider: x.provider, Model: x.model()}, 0, x.r.Header)
+}
 
 // request is what the gate is told.
 func (x *exchange) request() gate.Request {
@@ -108,14 +112,16 @@ func (x *exchange) send(lane limit.Scope, sent func()) retry.Decision {
 		x.h.Metrics.Answered(lane.Provider, x.took())
 	}
 	if x.outcome.Class == hint.OK {
-		answer.First(x.memory(), firstWait, x.commit)
+		wait := firstWait
+		if x.kept {
+			wait = forEver
+		}
+		answer.First(x.memory(), wait, x.lateHead)
 		x.outcome = answer.Outcome
 	}
-	if x.panicked != nil {
-		panic(x.panicked)
-	}
+	x.check()
 	x.countOutcome()
-	if x.outcome.Class == hint.OK || x.committed || x.bypass { // all is well, the head is out, or it has no place in the queue to go back to
+	if x.outcome.Class == hint.OK || x.passed || x.bypass { // all is well, the head is out, or it has no place in the queue to go back to
 		return retry.Decision{Action: retry.Pass}
 	}
 	return retry.Decide(retry.Input{
@@ -125,46 +131,36 @@ func (x *exchange) send(lane limit.Scope, sent func()) retry.Decision {
 	})
 }
 
-// commit sends the head of a success whose body takes its time. It stands in for the handler, which waits in Answer.First for the body
-// meanwhile, so that still only one goroutine at a time writes to the client.
-func (x *exchange) commit() {
+// lateHead sends the head of a success whose body takes its time. It stands in for the handler, which waits in Answer.First for the
+// body meanwhile.
+func (x *exchange) lateHead() {
 	defer x.keepPanic()
+	x.take()
+	defer x.give()
 	if x.grant != nil {
 		x.grant.Observe(x.outcome)
 	}
+	x.passed, x.sealed = true, true
 	x.head()
 	x.patience()
 	x.flush()
 }
 
-// keepPanic is deferred by what stands in for the handler on another goroutine, where a panic of ours would end the process.
-func (x *exchange) keepPanic() {
-	if p := recover(); p != nil {
-		x.panicked = p
-	}
-}
-
 // interim passes an upstream's 1xx answer on. It runs inside Attempt, so the handler is not writing.
 func (x *exchange) interim(status int, header http.Header) {
 	defer x.keepPanic()
-	if !x.r.ProtoAtLeast(1, 1) { // it knows of none (RFC 9110, 15.2)
+	x.take()
+	defer x.give()
+	if x.headOut || !x.r.ProtoAtLeast(1, 1) { // too late, or it knows of none (RFC 9110, 15.2)
 		return
 	}
-	own := x.w.Header()
-	final := maps.Clone(own)
-	maps.Copy(own, header)
-	x.patience() // a client that does not read must not hold the attempt's slot
-	x.w.WriteHeader(status)
-	_ = http.NewResponseController(x.w).SetWriteDeadline(time.Time{})
-	x.patient = 0
-	clear(own)
-	maps.Copy(own, final)
+	x.sendInterim(status, header)
 }
 
 // answered reports whether the last attempt's answer is to be passed on; if not, it says why there is none.
 func (x *exchange) answered(decision retry.Decision) bool {
 	switch {
-	case x.committed:
+	case x.passed:
 		return true
 	case x.outcome.Class == hint.Cancelled || x.r.Context().Err() != nil:
 		x.endedByContext()
@@ -200,6 +196,8 @@ func (x *exchange) endedByContext() {
 		x.refuse(draining())
 		return
 	}
+	x.take()
+	defer x.give()
 	x.gone()
 }
 

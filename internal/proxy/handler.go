@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"cmp"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -27,6 +28,8 @@ type Options struct {
 	MaxBytes int64
 	// MaxWait is the longest time a request waits for its grants; 0 = 15 minutes.
 	MaxWait time.Duration
+	// Heartbeat says how clients are kept alive while they wait.
+	Heartbeat Heartbeat
 	// Passthrough sends what finds the queue full without a slot, instead of refusing it.
 	Passthrough bool
 
@@ -63,6 +66,10 @@ func New(o Options) *Handler {
 	if o.MaxWait <= 0 {
 		o.MaxWait = DefaultMaxWait
 	}
+	if o.Heartbeat.Mode == "" {
+		o.Heartbeat.Mode = ModeOff
+	}
+	o.Heartbeat.Interval = max(MinInterval, cmp.Or(o.Heartbeat.Interval, DefaultInterval))
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -81,6 +88,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		x.refuse(refusal)
 		return
 	}
+	x.admitted = true
 	if x.forward() {
 		x.relay()
 	}

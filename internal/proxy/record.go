@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -22,6 +23,7 @@ func (x *exchange) end() {
 	if p := recover(); p != nil && p != http.ErrAbortHandler {
 		x.crashed(p)
 	}
+	x.hush()
 	x.release()
 	x.letGo()
 	if x.buffer != nil {
@@ -44,7 +46,8 @@ func (x *exchange) crashed(p any) {
 	}
 	x.h.Logger.Error("request crashed", "id", x.id, "panic", text, "stack", string(debug.Stack()))
 	x.fault = "panic"
-	if x.status != 0 {
+	x.hush()
+	if x.status != 0 && !x.committed || x.content {
 		x.cut = true
 		return
 	}
@@ -77,9 +80,9 @@ func (x *exchange) count() {
 	switch {
 	case x.reason == wire.Cancelled:
 		m.ClientAborted(x.abortPhase())
-	case x.status == http.StatusTooManyRequests:
+	case cmp.Or(x.failed, x.status) == http.StatusTooManyRequests:
 		m.Finished(x.class, metrics.Ratelimited)
-	case x.status < http.StatusBadRequest && !x.cut:
+	case cmp.Or(x.failed, x.status) < http.StatusBadRequest && !x.cut:
 		m.Finished(x.class, metrics.Success)
 	default:
 		m.Finished(x.class, metrics.Failed)
@@ -138,6 +141,9 @@ func (x *exchange) log() {
 	)
 	if id := x.outcome.ReqID; id != "" {
 		attrs = append(attrs, slog.String("nvcf_reqid", id))
+	}
+	if x.failed != 0 {
+		attrs = append(attrs, slog.Int("told_status", x.failed)) // the status that came too late to be one
 	}
 	if x.fault != "" {
 		attrs = append(attrs, slog.String("fault", x.fault))

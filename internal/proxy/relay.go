@@ -1,7 +1,10 @@
 package proxy
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"net/http"
@@ -16,9 +19,16 @@ import (
 )
 
 const (
+	// lastEvent is how a stream ends that says so.
+	lastEvent = "data: [DONE]\n\n"
+
 	// firstWait is how long the head is held back for the first byte of the body: a body that fails at once can then still
 	// become an honest status.
 	firstWait = 50 * time.Millisecond
+
+	// forEver is longer than any attempt: the client gets heartbeats meanwhile, and a stream that begins with an error can be
+	// repeated unseen.
+	forEver = 1000 * time.Hour
 
 	// stalled is how long one chunk may wait for a client that does not read.
 	stalled = 60 * time.Second
@@ -30,6 +40,7 @@ const (
 // relay passes the answer on: status, headers, then each chunk of the body as it comes.
 func (x *exchange) relay() {
 	x.phase = phaseBody
+	committed := x.seal()
 	var read []byte
 	if x.answer.Status >= http.StatusBadRequest {
 		var done bool
@@ -38,9 +49,45 @@ func (x *exchange) relay() {
 		}
 	}
 	c := copier{x: x, streams: isEventStream(x.answer.Header)}
+	if committed && !x.fits(c.streams) {
+		if x.unfold() {
+			return
+		}
+		x.refuse(&wire.Error{Reason: wire.UpstreamUnreachable, Message: fmt.Sprintf(
+			"provider %s answered %d with %q, which cannot be passed on as what was asked for", x.provider, x.answer.Status, clip(x.answer.Header.Get("Content-Type")))})
+		return
+	}
+	if c.streams {
+		x.accompany()
+	} else {
+		x.hush()
+	}
 	if len(read) == 0 || c.pass(read) {
 		c.run()
 	}
+}
+
+// fits reports whether an answer can follow the 200 that was sent before it.
+func (x *exchange) fits(streams bool) bool {
+	h := x.answer.Header
+	switch {
+	case x.answer.Status >= http.StatusMultipleChoices || x.answer.Status == http.StatusNoContent:
+		return false
+	case x.tells == byBody:
+		return strings.HasPrefix(h.Get("Content-Type"), "application/json") && h.Get("Content-Encoding") == ""
+	}
+	return streams
+}
+
+// accompany fills the gaps of a stream with heartbeats, also of one that nobody asked for.
+func (x *exchange) accompany() {
+	if x.timer == nil {
+		x.keepAlive(x.streamForm, x.interval)
+		return
+	}
+	x.take()
+	defer x.give()
+	x.form = x.streamForm
 }
 
 // isEventStream reports whether the answer is a stream of server-sent events that is not compressed.
@@ -50,9 +97,9 @@ func isEventStream(h http.Header) bool {
 	return len(kind) >= len(media) && strings.EqualFold(kind[:len(media)], media) && h.Get("Content-Encoding") == ""
 }
 
-// head sends status and headers to the client.
+// head sends status and headers to the client. It needs the turn.
 func (x *exchange) head() {
-	x.committed = true
+	x.headOut = true
 	x.status = x.answer.Status
 	x.firstByte = time.Since(x.began)
 	header := x.w.Header()
@@ -62,12 +109,14 @@ func (x *exchange) head() {
 		header["Vary"] = append(vary, x.answer.Header["Vary"]...)
 	}
 	if isEventStream(header) {
+		x.tells = byEvent
 		delete(header, "Content-Length") // an error event may have to follow
+		unbuffer(header)
 	}
 	if final[x.outcome.Class] {
 		header["X-Should-Retry"] = []string{"false"}
 	}
-	x.setHeaders(header)
+	x.setHeaders(header, early|late)
 	x.w.WriteHeader(x.status)
 }
 
@@ -85,7 +134,7 @@ func (x *exchange) translate() (read []byte, done bool) {
 	case err != nil:
 		x.bodyFailed(err)
 		return nil, true
-	case len(body) == maxTranslated:
+	case len(body) == maxTranslated && !x.committed:
 		return body, false
 	}
 	header := x.answer.Header
@@ -94,12 +143,30 @@ func (x *exchange) translate() (read []byte, done bool) {
 		header.Set("Content-Type", "application/json")
 		header.Del("Content-Length")
 	}
+	x.take()
+	defer x.give()
+	if x.committed {
+		x.tell(x.answer.Status, x.oneLine(body))
+		return nil, true
+	}
 	x.patience()
 	x.head()
 	if x.r.Method != http.MethodHead {
 		x.write(body)
 	}
 	return nil, true
+}
+
+// oneLine returns the JSON of an upstream's error without line ends, so that it fits into one line of an event; what is no JSON is
+// told by its status alone.
+func (x *exchange) oneLine(body []byte) []byte {
+	var line bytes.Buffer
+	if bytes.HasPrefix(bytes.TrimSpace(body), []byte("{")) && json.Compact(&line, body) == nil {
+		return line.Bytes()
+	}
+	status := x.answer.Status
+	_, _, body = wire.Error{Status: status, Message: fmt.Sprintf("provider %s answered %d %s", x.provider, status, http.StatusText(status))}.Render(x.dialect, x.id)
+	return body
 }
 
 // copier moves one body from the upstream to the client.
@@ -135,8 +202,10 @@ func (c *copier) begin() {
 		return
 	}
 	c.begun = true
-	if !c.x.committed {
+	if !c.x.headOut {
 		c.x.head()
+	} else if c.x.committed {
+		c.x.firstByte = time.Since(c.x.began) // heartbeats do not count
 	}
 	// Nothing will be sent again, and the answer may go on for long: the body of the request and the heads are let go of.
 	c.x.answer.Forget()
@@ -146,51 +215,63 @@ func (c *copier) begin() {
 
 // pass hands a chunk on; false when the client is gone.
 func (c *copier) pass(chunk []byte) bool {
-	c.begin()
+	x := c.x
 	if c.streams {
 		if usage, ok := wire.StreamUsage(chunk); ok {
-			c.x.usage = c.x.usage.Merge(usage)
+			x.usage = x.usage.Merge(usage)
 		}
-		if chunk = c.frames.Feed(chunk); len(chunk) == 0 {
-			return true
-		}
+		chunk = c.frames.Feed(chunk)
 	} else if usage, ok := wire.BodyUsage(chunk); ok {
-		c.x.usage = c.x.usage.Merge(usage)
+		x.usage = x.usage.Merge(usage)
 	}
-	c.x.patience()
-	return c.x.write(chunk) && c.x.flush() // also the last one, so that the client need not wait for our log
+	x.take()
+	defer x.give()
+	c.begin()
+	if len(chunk) == 0 {
+		return true
+	}
+	x.spoke = x.patience()
+	x.content = true
+	x.inside = !c.frames.AtBoundary()
+	x.done = len(chunk) >= len(lastEvent) && string(chunk[len(chunk)-len(lastEvent):]) == lastEvent
+	return x.write(chunk) && x.flush() // also the last one, so that the client need not wait for our log
 }
 
 // finish ends the answer as the upstream ended it.
 func (c *copier) finish(err error) {
+	x := c.x
 	if err != io.EOF {
-		c.x.bodyFailed(err)
-		if c.streams && c.frames.AtBoundary() && c.x.broken != nil {
-			c.x.patience()
-			c.x.write(wire.StreamError(c.x.dialect, *c.x.broken, c.x.id))
-			c.x.flush()
-		}
+		x.bodyFailed(err)
 		return
 	}
+	x.take()
+	defer x.give()
 	c.begin()
 	if tail := c.frames.Tail(); len(tail) > 0 { // the upstream ended there by itself: its bytes are passed as they are
-		c.x.write(tail)
+		x.inside = true
+		x.write(tail)
 	}
-	header := c.x.w.Header()
-	for name, values := range c.x.answer.Trailer() {
+	header := x.w.Header()
+	for name, values := range x.answer.Trailer() {
 		header[http.TrailerPrefix+name] = values
 	}
+	x.setTrailers()
 }
 
 // write sends bytes of the body to the client; false when it is gone.
 func (x *exchange) write(p []byte) bool {
-	n, err := x.w.Write(p)
+	n, ok := x.emit(p)
 	x.written += int64(n)
+	return ok
+}
+
+// emit sends bytes to the client and returns how many it took; ok is false when it is gone.
+func (x *exchange) emit(p []byte) (n int, ok bool) {
+	n, err := x.w.Write(p)
 	if err != nil {
 		x.writeFailed(err)
-		return false
 	}
-	return true
+	return n, err == nil
 }
 
 // flush sends what the server has buffered; false when the client is gone.
@@ -211,28 +292,24 @@ func (x *exchange) writeFailed(err error) {
 	}
 }
 
-// bodyFailed ends a request whose upstream broke inside the body. Before the head is out that is an honest status; afterwards the
-// connection must be cut, so that nobody takes the half for the whole.
+// bodyFailed ends a request whose upstream broke inside the body.
 func (x *exchange) bodyFailed(err error) {
+	if x.left() {
+		x.take()
+		defer x.give()
+		x.gone()
+		x.cut = x.headOut
+		return
+	}
 	fault := hint.FaultReset
 	if broken, ok := errors.AsType[*upstream.BodyError](err); ok {
 		fault = broken.Fault
 	}
-	if x.left() {
-		x.gone()
-		x.cut = x.committed
-		return
-	}
 	x.fault = string(fault)
-	refusal := unreachable(fault, x.provider, x.attempts)
-	if stopping := !x.left() && x.r.Context().Err() != nil; stopping {
-		refusal = draining()
-	} else {
-		x.h.Metrics.UpstreamError(x.provider, x.fault)
-	}
-	if !x.committed {
-		x.refuse(refusal)
+	if x.r.Context().Err() != nil {
+		x.refuse(draining())
 		return
 	}
-	x.reason, x.broken, x.cut = refusal.Reason, refusal, true
+	x.h.Metrics.UpstreamError(x.provider, x.fault)
+	x.refuse(unreachable(fault, x.provider, x.attempts))
 }

@@ -27,8 +27,11 @@ import (
 // rig is a Handler before an upstream, in a bubble.
 type rig struct {
 	*Handler
-	ledger *ledger
-	log    *bytes.Buffer
+	ledger  *ledger
+	log     *bytes.Buffer
+	gate    *gate.Gate
+	network memnet.Network
+	abort   context.CancelCauseFunc // ends every request that came over the network, as a stop that waits no longer does
 }
 
 // ledger is a budget that counts, and panics where it is told to.
@@ -72,6 +75,12 @@ func (l *ledger) Settle(now time.Time, h *quota.Hold, u quota.Use) {
 // settled and every byte of a body let go.
 func bubble(t *testing.T, rates string, answer http.HandlerFunc, test func(r *rig)) {
 	t.Helper()
+	beating(t, Heartbeat{}, rates, answer, test)
+}
+
+// beating is bubble with heartbeats. The Handler also serves side.test:80 of the rig's network.
+func beating(t *testing.T, beat Heartbeat, rates string, answer http.HandlerFunc, test func(r *rig)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		var terms limit.Rates
 		if rates != "" {
@@ -80,32 +89,49 @@ func bubble(t *testing.T, rates string, answer http.HandlerFunc, test func(r *ri
 				t.Fatal(err)
 			}
 		}
-		var network memnet.Network
-		listener, err := network.Listen("up.test:80")
-		if err != nil {
-			t.Fatal(err)
-		}
-		server := &http.Server{Handler: answer, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)}
-		go func() { _ = server.Serve(listener) }()
 		r := &rig{log: new(bytes.Buffer)}
+		up := r.serveAt(t, "up.test:80", t.Context(), answer)
 		r.ledger = &ledger{Book: quota.New(quota.Options{Terms: func(limit.Scope) quota.Terms { return quota.Terms{Rates: terms} }})}
 		door := gate.New(gate.Options{Budget: r.ledger})
 		ctx, stop := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
 		go func() { ended <- door.Run(ctx) }()
-		table := testTable(t, network.DialContext)
+		table := testTable(t, r.network.DialContext)
+		r.gate = door
 		r.Handler = New(Options{
-			Guard: guard.New(guard.Options{}), Gate: door, Upstream: table, MaxWait: time.Minute, Logger: slog.New(slog.NewJSONHandler(r.log, nil)),
+			Guard: guard.New(guard.Options{}), Gate: door, Upstream: table, MaxWait: time.Minute, Heartbeat: beat,
+			Logger: slog.New(slog.NewJSONHandler(r.log, nil)),
 		})
+		base, abort := context.WithCancelCause(t.Context())
+		r.abort = abort
+		side := r.serveAt(t, "side.test:80", base, r.Handler)
 		test(r)
+		synctest.Wait()
+		_ = side.Close()
+		synctest.Wait()
+		abort(nil)
 		stop()
 		<-ended
 		table.Close()
-		_ = server.Close()
+		_ = up.Close()
 		if r.ledger.charged != r.ledger.settled || r.Held() != 0 {
 			t.Errorf("%d slots charged and %d settled, %d bytes held; want as many, and none", r.ledger.charged, r.ledger.settled, r.Held())
 		}
 	})
+}
+
+// serveAt serves an address of the rig's network.
+func (r *rig) serveAt(t *testing.T, address string, base context.Context, handler http.Handler) *http.Server {
+	t.Helper()
+	listener, err := r.network.Listen(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := &http.Server{
+		Handler: handler, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError), BaseContext: func(net.Listener) context.Context { return base },
+	}
+	go func() { _ = server.Serve(listener) }()
+	return server
 }
 
 // testTable is a table of one provider with one key.

@@ -147,7 +147,7 @@ func (h *Hold) accepted(now time.Time) {
 // void takes note that the attempt of a hold says nothing of the limits.
 func (h *Hold) void(now time.Time) {
 	for i, l := range h.ledgers {
-		if l.law != nil {
+		if l.law != nil && l.law == h.laws[i] {
 			l.law.Void(now, h.tags[i])
 		}
 	}

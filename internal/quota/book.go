@@ -106,6 +106,7 @@ func (b *Book) Reserve(now time.Time, lane limit.Scope, c Claim) (*Hold, Readine
 	h := &Hold{id: b.nextID, ledgers: ledgers, workers: workers, reserved: now, epoch: ledgers.model().brake.epoch}
 	for i, l := range ledgers {
 		h.tags[i] = l.reserve(now)
+		h.laws[i] = l.law
 	}
 	ledgers.account().use(now, lane.Model)
 	h.beside = workers.start()
@@ -136,6 +137,10 @@ func (b *Book) Observe(now time.Time, h *Hold, o hint.Outcome) {
 	if o.Status != 0 {
 		h.sent(now)
 		h.ledgers.model().recent.count(now, o.Refused())
+	}
+	if h.overtaken() {
+		h.late(now, o)
+		return
 	}
 	h.heed(now, o)
 	switch {
@@ -222,6 +227,7 @@ type Hold struct {
 	workers  *workers
 	beside   int // how many ran on the model with it, itself included
 	tags     [2]adapt.Tag
+	laws     [2]*adapt.Law // that made the tags
 
 	// The following is guarded by the book's lock.
 

@@ -14,6 +14,7 @@ type ledger struct {
 	terms   Terms
 	windows []window
 	law     *adapt.Law // nil where nothing is to be learned
+	aside   *laid      // what was learned before that was so
 	brake   brake      // in place of the law
 
 	workers *workers // of a model: what runs on it
@@ -27,6 +28,7 @@ type ledger struct {
 
 	remembered uint64 // version of the law that was handed out last
 
+	open                                int // charges that are
 	charged, refunded, refusals, blamed uint64
 	recent                              recent
 }
@@ -74,6 +76,7 @@ func (l *ledger) load(now time.Time) (load adapt.Load) {
 
 // reserve charges an attempt in every window.
 func (l *ledger) reserve(now time.Time) (tag adapt.Tag) {
+	l.open++
 	l.charged++
 	if l.law != nil {
 		tag = l.law.Sent(now, l.load(now))
@@ -85,12 +88,14 @@ func (l *ledger) reserve(now time.Time) (tag adapt.Tag) {
 }
 
 func (l *ledger) sent(now time.Time) {
+	l.open--
 	for i := range l.windows {
 		l.windows[i].log.Sent(now)
 	}
 }
 
 func (l *ledger) refund(reserved, now time.Time) {
+	l.open--
 	l.refunded++
 	for i := range l.windows {
 		w := &l.windows[i]
@@ -118,6 +123,9 @@ const memorable = 24 * time.Hour
 
 // next returns when one more may be reserved by this ledger, and which window keeps it until then; nil = none does.
 func (l *ledger) next(now time.Time, c Claim, alone bool) (r Readiness, binding *window) {
+	if l.terms.Paused {
+		return Readiness{}, nil
+	}
 	if l.brake.until.After(now) {
 		return Readiness{At: l.brake.until, Paused: true}, nil
 	}

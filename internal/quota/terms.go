@@ -39,6 +39,9 @@ type Terms struct {
 
 	// PerModel says that the upstream counts each model for itself, so that a refusal which does not say whose it is is the model's.
 	PerModel bool
+
+	// Paused lets nothing out that is not forced. Who waits keeps waiting; charges go on ageing.
+	Paused bool
 }
 
 // defaultBurst is right where nothing is known of the upstream: a person's first clicks leave at once, and few token buckets are

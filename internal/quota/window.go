@@ -51,11 +51,15 @@ func newWindow(r limit.Rate, as role, burst int) window {
 
 // empty returns a log without charges.
 func (w *window) empty() *pace.Window {
-	grain := w.rate.Period / fineGrain
+	return pace.NewWindow(w.rate.Period, pace.Margin(w.rate.Period), w.grain())
+}
+
+// grain is how close charges may be to share an entry of the log.
+func (w *window) grain() time.Duration {
 	if w.long() {
-		grain = w.rate.Period / coarseGrain
+		return w.rate.Period / coarseGrain
 	}
-	return pace.NewWindow(w.rate.Period, pace.Margin(w.rate.Period), grain)
+	return w.rate.Period / fineGrain
 }
 
 // long reports whether the window is longer than a minute. Such a one is spread, so that what comes late finds some of it left.

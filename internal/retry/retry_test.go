@@ -121,7 +121,7 @@ func TestRepetitionsOfAClassAreBounded(t *testing.T) {
 	t.Parallel()
 	for c, most := range map[hint.Class]int{
 		hint.Quota: 100, hint.WorkerExhausted: 30, hint.QueueFull: 30, hint.NoWorker: 30, hint.Degraded: 30, hint.Inactive: 5,
-		hint.Transient: 1, hint.UpstreamError: 1, hint.KeyDead: 3, hint.Credits: 3, hint.NotEntitled: 3, hint.OK: 0, hint.ClientError: 0,
+		hint.Transient: 1, hint.UpstreamError: 1, hint.KeyDead: 30, hint.Credits: 30, hint.NotEntitled: 30, hint.OK: 0, hint.ClientError: 0,
 	} {
 		again := 0
 		for attempts := 1; ; attempts++ {
@@ -204,6 +204,92 @@ func TestDeadKeysAreRepeatedWithAnotherKeyOnly(t *testing.T) {
 		input.OtherKey = true
 		if got, want := Decide(input), (Decision{Action: Again, OtherKey: true}); got != want {
 			t.Errorf("%s with another key: %+v; want %+v", c, got, want)
+		}
+	}
+}
+
+// A dead key is a matter of that key: the ones after it have all of their attempts, however many were dead (a fault of other gateways).
+func TestDeadKeysDoNotSpendTheAttemptsOfALivingOne(t *testing.T) {
+	t.Parallel()
+	input := first(hint.KeyDead)
+	input.OtherKey = true
+	for dead := 1; dead <= 20; dead++ {
+		input.Attempts, input.Waits, input.SameClass = dead, dead, dead
+		if got := Decide(input); got.Action != Again {
+			t.Fatalf("dead key %d: %+v; want another key", dead, got)
+		}
+	}
+	living := first(hint.Transient)
+	living.Attempts, living.Waits = 21, 20
+	if got := Decide(living).Action; got != Again {
+		t.Errorf("first failure of a living key after 20 dead ones: action %d; want Again", got)
+	}
+	if !Waits(hint.KeyDead) || !Waits(hint.Credits) || !Waits(hint.NotEntitled) {
+		t.Error("refused keys count against MaxAttempts")
+	}
+}
+
+func TestWhatCannotBeServedHereGoesToTheNextTarget(t *testing.T) {
+	t.Parallel()
+	const never, after, now0 = "never", "after its repetitions", "at once"
+	want := map[hint.Class]string{
+		hint.Quota: after, hint.QueueFull: after, hint.WorkerExhausted: after, hint.NoWorker: after, hint.Transient: after, hint.UpstreamError: after,
+		hint.KeyDead: after, hint.Credits: after, hint.NotEntitled: after,
+		hint.Degraded: now0, hint.Inactive: now0, hint.Offline: now0, hint.Gone: now0, hint.UnknownModel: now0, hint.Forbidden: now0,
+		hint.OK: never, hint.ClientError: never, hint.InProgress: never, hint.Cancelled: never, hint.Broken: never, // written, on a fresh connection
+	}
+	for c := range hint.Class(hint.ClassCount) {
+		input := first(c)
+		input.OtherTarget, input.OtherKey = true, true
+		begins := Decide(input).Action
+		input.Attempts, input.SameClass, input.OtherKey = 1000, 1000, false
+		ends := Decide(input).Action
+		got := never
+		switch {
+		case begins == Elsewhere:
+			got = now0
+		case ends == Elsewhere:
+			got = after
+		}
+		if got != want[c] {
+			t.Errorf("%s goes to the next target %s; want %s", c, got, want[c])
+		}
+		input.Deadline = input.Now
+		if got := Decide(input).Action; got == Elsewhere || got == Again {
+			t.Errorf("%s at the deadline: action %d; want no attempt", c, got)
+		}
+		input = first(c)
+		if got := Decide(input).Action; got == Elsewhere {
+			t.Errorf("%s without another target goes there", c)
+		}
+	}
+}
+
+func TestAnUnreachableTargetIsTriedOnceMoreBeforeTheNext(t *testing.T) {
+	t.Parallel()
+	input := first(hint.Broken)
+	input.Outcome.Fault, input.Written, input.OtherTarget = hint.FaultConnect, false, true
+	if got, want := Decide(input), in(125*time.Millisecond); got != want {
+		t.Errorf("first attempt: %+v; want %+v", got, want)
+	}
+	input.Attempts, input.SameClass = 2, 2
+	if got, want := Decide(input), (Decision{Action: Elsewhere}); got != want {
+		t.Errorf("second attempt: %+v; want %+v", got, want)
+	}
+	input.Outcome.Fault = hint.FaultHeadTimeout // it may be running
+	input.Written = true
+	if got := Decide(input).Action; got == Elsewhere || got == Again {
+		t.Errorf("an attempt without an answer: action %d; want it to end", got)
+	}
+}
+
+func TestAResetBeyondTheDeadlineGoesToTheNextTargetAtOnce(t *testing.T) {
+	t.Parallel()
+	for _, c := range []hint.Class{hint.Quota, hint.Transient, hint.WorkerExhausted} {
+		input := first(c)
+		input.Outcome.RetryAfter, input.Outcome.Asked, input.OtherTarget = 10*time.Minute, true, true
+		if got, want := Decide(input), (Decision{Action: Elsewhere}); got != want {
+			t.Errorf("%s with Retry-After at the deadline: %+v; want %+v", c, got, want)
 		}
 	}
 }
@@ -296,7 +382,7 @@ func TestEverySequenceOfOutcomesIsBounded(t *testing.T) {
 		longest = max(longest, attempts)
 		sequence(t, r, now.Add(time.Duration(r.IntN(300))*time.Second))
 	}
-	if most := 100 + 4*30 + 5 + MaxAttempts; longest > most || longest < 5 {
+	if most := 100 + 4*30 + 5 + 3*maxKeys + MaxAttempts; longest > most || longest < 5 {
 		t.Errorf("the longest sequence had %d attempts; want between 5 and %d", longest, most)
 	}
 }

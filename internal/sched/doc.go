@@ -8,7 +8,8 @@
 // Three choices lead to the first item, each among those that can be proposed now:
 //
 //  1. The class. URGENT, unless it has had 28 of the last 39 contended grants and another class can be proposed; a grant is
-//     contended if another class could have been proposed instead. HIGH, NORMAL and LOW share the rest 8 : 4 : 1.
+//     contended if another class could have been proposed instead, or waits for the same account. HIGH, NORMAL and LOW share the
+//     rest 8 : 4 : 1. While URGENT is Capped, the owner must not let it go where the others cannot.
 //  2. The agent. All agents of a class have equal shares of it, whatever they ask for and on however many lanes.
 //  3. The item. Of an agent's items the one with the smallest arrival number.
 //
@@ -79,16 +80,23 @@
 // What an agent pays for is an item, once. Marked with Again, further attempts are free, so an agent all of whose requests are tried
 // twice has twice the grants of others. Whoever sets Again bounds that by bounding attempts.
 //
+// # Playing ahead
+//
+// A Plan is a copy of a room. Played with what is known of the lanes' slots it serves its items by the very same code, and so tells
+// when each will be granted. Newcomers that only ask, one for each agent of a line, one that nobody knows for each class, tell at the
+// same time when others' turns would come. They take nothing; but that they are there makes par rise a little more slowly, which
+// now and then turns two agents round.
+//
 // # Guarantees
 //
 //   - First returns the first in the order of all items that are neither parked nor in a blocked line.
 //   - An item leaves only by Serve, Remove or one of the Take methods, and by exactly one of them.
-//   - Of 40 contended grants in a row at most 28 are URGENT's; the gaps and lags above.
+//   - Of 40 contended grants in a row at most 28 are URGENT's, as long as others can be proposed; the gaps and lags above.
 //   - The outcome depends on the calls alone: no time of day, no random number, no order of a map.
 //
 // # Bounds
 //
-// With n items in m lines: Add, Remove, Serve, Block are O(log n); Newest, Next, Len, Least, and mostly First, are O(1); Wake and the
+// With n items in m lines: Add, Remove, Serve, Block are O(log n); Victim, Next, Len, Least, and mostly First, are O(1); Wake and the
 // Take methods are O(log n) for each line or item that they move; Touch is O(log m) for each line of the account. A grant outdates
 // the place of each other line that its agent is first in; First puts an awake one right when it gets to the front, in O(log n).
 // That is many only where few agents of a class wait on many models, all awake at once. (Some such cost there must be: O(log n)
@@ -97,9 +105,11 @@
 // An item costs 24 bytes beside itself, an agent about 200 in each line that it waits in, a line about 550. An agent that does not
 // wait is remembered until par has moved by the cost of its last grant, mostly one turn of those who do.
 //
+// To play n items takes O(log n) for each grant and for each line that wakes for it, and no more than 100 n such steps.
+//
 // Each ordering is a binary heap whose elements know their place, so any of them can be taken out of the middle. The room
 // holds awake lines by their first item, blocked lines by the time at which they wake, lines by their earliest deadline, parked items
-// by NotBefore, and the items of each class newest first; a line holds its flows (the items of one agent in it) by due time and age, and
+// by NotBefore, and the agents of each class by how many items they have, which an agent holds newest first; a line holds its flows (the items of one agent in it) by due time and age, and
 // its items by deadline; a flow holds its items by arrival.
 //
 // # A walk in numbers

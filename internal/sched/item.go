@@ -65,7 +65,7 @@ func (a rank) before(b rank) bool { return a.due < b.due || a.due == b.due && a.
 // flow is the items of one agent in one line.
 type flow[T any] struct {
 	line  *line[T]
-	agent *agent
+	agent *agent[T]
 	items int  // parked ones included
 	rank  rank // of its first item, as of the last look: the agent may be due later by now, but never earlier
 

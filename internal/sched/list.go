@@ -19,11 +19,12 @@ func (r *Room[T]) TakeAll() (taken []*Item[T]) {
 	return taken
 }
 
-// Newest returns the item with the greatest arrival number in the least urgent class of all those less urgent than c, or nil.
-func (r *Room[T]) Newest(c priority.Class) *Item[T] {
+// Victim returns the item that should go if one of the class c is to have a place, or nil if none should: in the least urgent class of all
+// those less urgent than c, the newest item of the agent that has the most.
+func (r *Room[T]) Victim(c priority.Class) *Item[T] {
 	for class := priority.Count - 1; class > int(c); class-- {
-		if it := r.newest[class].first(); it != nil {
-			return it
+		if a := r.agents[class].crowded.first(); a != nil {
+			return a.newest.first()
 		}
 	}
 	return nil
@@ -31,16 +32,16 @@ func (r *Room[T]) Newest(c priority.Class) *Item[T] {
 
 // Len returns how many items are in the room, parked ones included.
 func (r *Room[T]) Len() (n int) {
-	for class := range r.newest {
-		n += r.newest[class].len()
+	for class := range r.agents {
+		n += r.agents[class].items
 	}
 	return n
 }
 
 // Depth returns how many items of each class are in the room.
 func (r *Room[T]) Depth() (depth [priority.Count]int) {
-	for class := range r.newest {
-		depth[class] = r.newest[class].len()
+	for class := range r.agents {
+		depth[class] = r.agents[class].items
 	}
 	return depth
 }
@@ -48,11 +49,9 @@ func (r *Room[T]) Depth() (depth [priority.Count]int) {
 // All iterates over the items, class by class, in no order inside a class. The room must not change meanwhile.
 func (r *Room[T]) All() iter.Seq[*Item[T]] {
 	return func(yield func(*Item[T]) bool) {
-		for class := range r.newest {
-			for _, it := range r.newest[class].elements {
-				if !yield(it) {
-					return
-				}
+		for class := range r.agents {
+			if !r.agents[class].all(yield) {
+				return
 			}
 		}
 	}
@@ -87,12 +86,13 @@ func (r *Room[T]) orderOf(class int) []*Item[T] {
 		it  *Item[T]
 		due float64
 	}
-	turns := make([]turn, 0, r.newest[class].len())
-	for _, it := range r.newest[class].elements {
+	turns := make([]turn, 0, r.agents[class].items)
+	r.agents[class].all(func(it *Item[T]) bool {
 		turns = append(turns, turn{it: it})
-	}
+		return true
+	})
 	slices.SortFunc(turns, func(a, b turn) int { return cmp.Compare(a.it.Arrival, b.it.Arrival) })
-	next := map[*agent]float64{} // when those with an item in turns already are due again
+	next := map[*agent[T]]float64{} // when those with an item in turns already are due again
 	for i := range turns {
 		it, a := turns[i].it, turns[i].it.flow.agent
 		due, again := next[a]

@@ -71,7 +71,16 @@ func (l *list) add(it *Item[int]) {
 
 // serve charges the first and takes it out.
 func (l *list) serve(it *Item[int]) {
-	if classes := l.proposable(); len(classes) > 1 {
+	classes := l.proposable()
+	for _, e := range l.entries { // who waits for an account of the item's is contending, too
+		shares := slices.ContainsFunc(e.item.Lanes, func(a limit.Scope) bool {
+			return slices.ContainsFunc(it.Lanes, func(b limit.Scope) bool { return a.AccountScope() == b.AccountScope() })
+		})
+		if shares && !e.parked {
+			classes[e.item.Class] = append(classes[e.item.Class], e.item)
+		}
+	}
+	if len(classes) > 1 {
 		l.contended = append(l.contended, it.Class == priority.Urgent)
 	}
 	if weight := [...]int{0, 8, 4, 1}[it.Class]; weight > 0 {
@@ -184,14 +193,24 @@ func (l *list) least(account limit.Scope) (c priority.Class, ok bool) {
 	return c, ok
 }
 
-func (l *list) newest(c priority.Class) *Item[int] {
-	var best *Item[int]
+func (l *list) victim(c priority.Class) *Item[int] {
+	items := map[priority.Class]map[string]int{}
 	for _, e := range l.entries {
-		if it := e.item; it.Class > c && (best == nil || it.Class > best.Class || it.Class == best.Class && it.Arrival > best.Arrival) {
-			best = it
+		if items[e.item.Class] == nil {
+			items[e.item.Class] = map[string]int{}
+		}
+		items[e.item.Class][e.item.Agent]++
+	}
+	has := func(it *Item[int]) int { return items[it.Class][it.Agent] }
+	var victim *Item[int]
+	for _, e := range l.entries {
+		it := e.item
+		if it.Class > c && (victim == nil || it.Class > victim.Class ||
+			it.Class == victim.Class && (has(it) > has(victim) || has(it) == has(victim) && it.Arrival > victim.Arrival)) {
+			victim = it
 		}
 	}
-	return best
+	return victim
 }
 
 func (l *list) next() (next time.Time) {
@@ -383,8 +402,8 @@ func (p *pair) compare(step int) {
 		p.t.Fatalf("step %d: Depth() = %v; want %v", step, got, depth)
 	}
 	for _, class := range priority.All() {
-		if got, want := p.room.Newest(class), p.list.newest(class); got != want {
-			p.t.Fatalf("step %d: Newest(%s) = %d; want %d", step, class, number(got), number(want))
+		if got, want := p.room.Victim(class), p.list.victim(class); got != want {
+			p.t.Fatalf("step %d: Victim(%s) = %d; want %d", step, class, number(got), number(want))
 		}
 		if got, want := len(p.room.agents[class].byName), p.list.remembered(class); got != want {
 			p.t.Fatalf("step %d: %d agents of %s are remembered; want %d", step, got, class, want)

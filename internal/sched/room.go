@@ -15,8 +15,7 @@ type Room[T any] struct {
 	accounts map[limit.Scope]*account[T] // those that a line may use
 
 	shares shares
-	agents [priority.Count]agents
-	newest [priority.Count]heap[Item[T], byNewest[T]] // all items
+	agents [priority.Count]agents[T]
 
 	awake    [priority.Count]heap[line[T], byFirst[T]] // lines of which an item may be proposed
 	asleep   heap[line[T], byUntil[T]]                 // lines that are blocked until a time
@@ -27,7 +26,7 @@ type Room[T any] struct {
 // flowKey tells flows apart.
 type flowKey[T any] struct {
 	line  *line[T]
-	agent *agent
+	agent *agent[T]
 }
 
 // Add takes the item in: parked if it has a NotBefore, until Wake finds that time reached, else at its place in the order. Its
@@ -42,7 +41,7 @@ func (r *Room[T]) Add(it *Item[T]) {
 	it.flow = f
 	f.items++
 	l.items++
-	r.newest[it.Class].keep(it, true)
+	r.agents[it.Class].take(f.agent, it, true)
 	l.deadlinesOf(it).keep(it, !it.Deadline.IsZero())
 	parked := !it.NotBefore.IsZero()
 	r.parked.keep(it, parked)
@@ -80,7 +79,7 @@ func (r *Room[T]) lineOf(it *Item[T]) *line[T] {
 }
 
 // flowOf returns the agent's flow in the line, made if need be.
-func (r *Room[T]) flowOf(l *line[T], a *agent) *flow[T] {
+func (r *Room[T]) flowOf(l *line[T], a *agent[T]) *flow[T] {
 	k := flowKey[T]{l, a}
 	f := r.flows[k]
 	if f == nil {
@@ -93,7 +92,7 @@ func (r *Room[T]) flowOf(l *line[T], a *agent) *flow[T] {
 // Serve takes the item out because it was granted, and charges its class and its agent. The item must be in the room, and should be
 // what First returned: the bounds on shares and gaps are those of First's order.
 func (r *Room[T]) Serve(it *Item[T]) {
-	r.shares.serve(it.Class, r.proposable())
+	r.shares.serve(it.Class, r.contenders(it))
 	r.agents[it.Class].charge(it.flow.agent, it.cost())
 	r.Remove(it)
 }
@@ -106,7 +105,7 @@ func (r *Room[T]) Remove(it *Item[T]) {
 	}
 	l := f.line
 	it.flow = nil
-	r.newest[it.Class].keep(it, false)
+	r.agents[it.Class].take(f.agent, it, false)
 	l.deadlinesOf(it).keep(it, false)
 	r.parked.keep(it, false)
 	f.fifo.keep(it, false)
@@ -196,6 +195,21 @@ func (r *Room[T]) proposable() (can classes) {
 	}
 	return can
 }
+
+// contenders returns the classes that would have liked to be served instead of the item: of which one may be proposed, or waits for an
+// account of the item's, where it is perhaps held back only until the item is gone.
+func (r *Room[T]) contenders(it *Item[T]) classes {
+	can := r.proposable()
+	for _, a := range it.flow.line.accounts {
+		for class, lines := range a.waiting {
+			can[class] = can[class] || lines > 0
+		}
+	}
+	return can
+}
+
+// Capped reports whether URGENT has had its part of late: until others have had theirs it should have no precedence anywhere.
+func (r *Room[T]) Capped() bool { return r.shares.capped() }
 
 // Least returns the least urgent class of which an item that is not parked may use the account; ok is false if there is none.
 func (r *Room[T]) Least(account limit.Scope) (c priority.Class, ok bool) {

@@ -262,16 +262,36 @@ func TestLateItemsOfALineAreTaken(t *testing.T) {
 	}
 }
 
-func TestNewestOfTheLeastUrgentClassBelow(t *testing.T) {
+func TestVictimIsOfTheLeastUrgentClassBelowAndOfTheAgentWithTheMostPlaces(t *testing.T) {
 	t.Parallel()
 	var r Room[int]
-	for i, class := range []priority.Class{priority.High, priority.Low, priority.Low, priority.Normal} {
-		enter(&r, uint64(i+1), class, lanes[i%2])
+	for i, who := range []struct {
+		class priority.Class
+		agent string
+	}{
+		{priority.High, "ann"},
+		{priority.Low, "ann"},
+		{priority.Low, "ann"},
+		{priority.Low, "bob"},
+		{priority.Low, "ann"},
+		{priority.Low, "bob"},
+		{priority.Low, "eve"},
+		{priority.Normal, "eve"},
+		{priority.Normal, "eve"},
+		{priority.Normal, "eve"},
+	} {
+		r.Add(&Item[int]{Class: who.class, Agent: who.agent, Arrival: uint64(i + 1), Lanes: lanes[i%2]})
 	}
-	for class, want := range map[priority.Class]uint64{priority.Urgent: 3, priority.High: 3, priority.Normal: 3, priority.Low: 0} {
-		if got := number(r.Newest(class)); got != want {
-			t.Errorf("Newest(%s) = %d; want %d", class, got, want)
-		}
+	var order []uint64
+	for it := r.Victim(priority.High); it != nil; it = r.Victim(priority.High) {
+		order = append(order, it.Arrival)
+		r.Remove(it)
+	}
+	if want := []uint64{5, 6, 3, 7, 4, 2, 10, 9, 8}; !slices.Equal(order, want) {
+		t.Errorf("victims of HIGH = %v; want %v: whoever has most, of equals the newest, and LOW before NORMAL", order, want)
+	}
+	if it := r.Victim(priority.Urgent); number(it) != 1 {
+		t.Errorf("Victim(URGENT) = %d; want 1", number(it))
 	}
 }
 

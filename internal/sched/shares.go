@@ -6,8 +6,8 @@ import (
 	"nimsidecar/internal/priority"
 )
 
-// The cap of URGENT: of any capWindow contended grants in a row, at most capUrgent are its. A grant is contended if another class
-// could have been proposed instead.
+// The cap of URGENT: of any capWindow contended grants in a row, at most capUrgent are its while another class can be proposed. A grant is
+// contended if another class could have been proposed instead, or waits for the same account.
 const (
 	capWindow = 40
 	capUrgent = 28 // 70 %
@@ -38,10 +38,12 @@ type shares struct {
 // start is the virtual time at which the class's next grant begins. Who was idle or blocked begins now, not in the past.
 func (s *shares) start(c priority.Class) float64 { return max(s.now, s.finish[c]) }
 
+// capped reports whether URGENT has had all that it may have of the last contended grants.
+func (s *shares) capped() bool { return bits.OnesCount64(s.recent) >= capUrgent }
+
 // next returns the class to serve of those that can be; ok is false if none can.
 func (s *shares) next(can classes) (c priority.Class, ok bool) {
-	capped := bits.OnesCount64(s.recent) >= capUrgent
-	if can[priority.Urgent] && !(capped && can.beside(priority.Urgent)) {
+	if can[priority.Urgent] && !(s.capped() && can.beside(priority.Urgent)) {
 		return priority.Urgent, true
 	}
 	for other := priority.High; other < priority.Count; other++ {

@@ -63,7 +63,7 @@ func TestABreakOfTheUpstreamIsToldTruthfully(t *testing.T) {
 		{name: "stream cut after an event", answer: sseHead + oneHi, status: 200, body: `"code":"upstream_unreachable"`, not: "[DONE]", cut: true, counted: "reset"},
 		{name: "stream cut inside an event", answer: sseHead + oneHi + "9\r\ndata: hal\r\n", status: 200, body: `"code":"upstream_unreachable"`, not: "hal", cut: true, counted: "reset"},
 		{name: "stream with a broken chunk", answer: sseHead + oneHi + "zz\r\n", status: 200, body: `"code":"upstream_unreachable"`, cut: true},
-		{name: "silence before the head", answer: "", hangs: true, status: 504, reason: "upstream_timeout", took: 10 * time.Minute, counted: "head_timeout"},
+		{name: "silence before the head", answer: "", hangs: true, status: 504, reason: "upstream_timeout", took: 10 * time.Minute, counted: "head_timeout", plain: true},
 		{name: "silence in a stream", answer: sseHead + oneHi + "9\r\ndata: hal\r\n", hangs: true, status: 200, body: `"code":"upstream_timeout"`, not: "hal", cut: true, took: 5 * time.Minute, counted: "idle"},
 		{name: "redirected", answer: "HTTP/1.1 302 Found\r\nLocation: http://evil.example/\r\nContent-Length: 0\r\n\r\n", status: 302},
 	} {

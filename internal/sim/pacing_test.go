@@ -163,7 +163,7 @@ func TestAWaitEndsExactlyAtItsLongest(t *testing.T) {
 		if r := l.Chat("m/a", false); r.Status != http.StatusOK {
 			t.Fatalf("first = %d; want 200", r.Status)
 		}
-		r := l.Chat("m/a", true)
+		r := l.Chat("m/a", false)
 		if r.Status != http.StatusServiceUnavailable || r.Header.Get("X-Sidecar-Reason") != "queue_timeout" || r.Took != 15*time.Minute {
 			t.Errorf("second = %d %q after %s; want 503 queue_timeout after exactly 15m", r.Status, r.Header.Get("X-Sidecar-Reason"), r.Took)
 		}

@@ -138,7 +138,7 @@ func TestRetryAfterIsKeptInEveryForm(t *testing.T) {
 			if err := l.Mock.Arm(mock.Fault{Name: "quota", Times: 1, Header: map[string]string{name: value}}); err != nil {
 				t.Fatal(err)
 			}
-			r := l.Chat("m/a", true)
+			r := l.Chat("m/a", false)
 			if r.Status != http.StatusOK || r.Took != want || r.Header.Get("X-Sidecar-Attempts") != "2" {
 				t.Errorf("%s: %d after %s in %s attempts; want 200 after %s in 2", header, r.Status, r.Took, r.Header.Get("X-Sidecar-Attempts"), want)
 			}

@@ -29,8 +29,8 @@ func (c *truth) counts(now time.Time) (surely, maybe bool) {
 	return !c.refunded && (!c.sent || left > doubt), !c.sent || left > -doubt
 }
 
-// history is a store and the truth about it.
-type history struct {
+// chronicle is a store and the truth about it.
+type chronicle struct {
 	t      *testing.T
 	random *rand.Rand
 	store  *Store
@@ -41,7 +41,7 @@ type history struct {
 }
 
 // step does one thing at random.
-func (h *history) step() {
+func (h *chronicle) step() {
 	switch now := time.Now(); h.random.IntN(16) {
 	case 0, 1, 2, 3, 4:
 		h.end(now)
@@ -65,7 +65,7 @@ func (h *history) step() {
 }
 
 // end sends or refunds one of the open charges.
-func (h *history) end(now time.Time) {
+func (h *chronicle) end(now time.Time) {
 	if len(h.living) == 0 {
 		return
 	}
@@ -86,7 +86,7 @@ func (h *history) end(now time.Time) {
 }
 
 // restart ends the process, by a kill or in order, and compares what the next one finds with the truth.
-func (h *history) restart() {
+func (h *chronicle) restart() {
 	dir := h.store.vault.dir
 	if h.random.IntN(2) == 0 {
 		dir = crash(h.t, dir)
@@ -100,7 +100,7 @@ func (h *history) restart() {
 	h.compare(restore(h.t, h.store), time.Now())
 }
 
-func (h *history) compare(m quota.Memory, now time.Time) {
+func (h *chronicle) compare(m quota.Memory, now time.Time) {
 	seen := map[uint64]bool{}
 	for _, c := range m.Charges {
 		seen[c.ID] = true
@@ -142,7 +142,7 @@ func TestARestartNeverKnowsLessThanItSays(t *testing.T) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			t.Parallel()
 			s, _ := open(t, t.TempDir())
-			h := &history{t: t, random: rand.New(rand.NewPCG(seed, 1)), store: s, next: s.LastID() + 1, made: map[uint64]*truth{}, losses: &losses}
+			h := &chronicle{t: t, random: rand.New(rand.NewPCG(seed, 1)), store: s, next: s.LastID() + 1, made: map[uint64]*truth{}, losses: &losses}
 			for range 300 {
 				h.step()
 			}

@@ -10,7 +10,7 @@ import (
 const applicationID = 0x6e696d73
 
 // migrations lead from each version of the schema to the next; a new file walks them all. One that has been released never changes.
-func migrations() []string { return []string{schema1} }
+func migrations() []string { return []string{schema1, schema2} }
 
 // schema1 holds charges and learned limits. A charge without until may yet be sent by the process that made it.
 const schema1 = `

@@ -351,8 +351,8 @@ func TestANewerFileIsRefusedAndLeftAlone(t *testing.T) {
 
 	refused, err := Open(Options{Dir: dir})
 	newer, ok := errors.AsType[*NewerError](err)
-	if refused != nil || !ok || *newer != (NewerError{Path: path, Version: 99, Known: 1}) {
-		t.Fatalf("Open() = %v, %v; want a *NewerError of %s with 99 and 1", refused, err, path)
+	if refused != nil || !ok || *newer != (NewerError{Path: path, Version: 99, Known: 2}) {
+		t.Fatalf("Open() = %v, %v; want a *NewerError of %s with 99 and 2", refused, err, path)
 	}
 	if text := err.Error(); !strings.Contains(text, path) || !strings.Contains(text, "newer nim-sidecar") {
 		t.Errorf("%q does not say what to do with which file", text)
@@ -363,7 +363,7 @@ func TestANewerFileIsRefusedAndLeftAlone(t *testing.T) {
 		t.Error("the file was changed; want it left alone")
 	}
 
-	d, err := openDatabase(source(path), "PRAGMA user_version = 1")
+	d, err := openDatabase(source(path), "PRAGMA user_version = 2")
 	must(t, err)
 	must(t, d.close())
 	s, _ = open(t, dir) // also: the refusal kept no lock

@@ -210,7 +210,7 @@ func (a *Answer) First(lent []byte, wait time.Duration, late func()) {
 
 // begun reports whether enough of the body is held to know how it begins, or there is no more of it.
 func (a *Answer) begun() bool {
-	return a.err != nil || len(a.held) > 0 && (!a.stream || firstEvent(a.held, false) != undecided)
+	return a.err != nil || len(a.held) > 0 && (!a.stream || len(a.held) >= maxFirstEvent || firstEvent(a.held, false) != undecided)
 }
 
 // begin is the reading in First. It reports whether late has run.

@@ -39,6 +39,10 @@ type Request struct {
 	Body     []byte      // must never be changed afterwards: a connection may still be sending it when the answer is read
 	Stream   bool        // the body asks for an event stream
 
+	// Conversation is what wire.Conversation says of the body: the same one is given the same key while there is one to choose from. 0 =
+	// none, and the keys take turns.
+	Conversation uint64
+
 	// Deadline is until when the client will wait, zero = the provider's HeadTimeout from now; NVIDIA's gateway is told.
 	Deadline time.Time
 	// Interim is called for each 1xx answer but 100 with its end-to-end headers, on another goroutine, while Attempt runs and never
@@ -58,11 +62,12 @@ type credential struct {
 	key     int
 }
 
-func (c credential) bearer() []string {
+// slot returns the key; nil is the client's own.
+func (c credential) slot() *slot {
 	if c.account == nil {
 		return nil
 	}
-	return c.account.slots[c.key].bearer
+	return &c.account.slots[c.key]
 }
 
 func (c credential) alias() string {
@@ -87,11 +92,12 @@ func (t *Table) Attempt(ctx context.Context, lane limit.Scope, r *Request) *Answ
 		if c.account = p.account(lane.Account); c.account == nil {
 			panic(fmt.Sprintf("upstream: Attempt on a lane of account %q, which is not one of Lanes", lane.Account))
 		}
-		c.key = c.account.pick(time.Now())
+		c.key = c.account.pick(time.Now(), lane.Model, r.Conversation)
 	}
 	a := &Answer{table: t, model: lane.Model, KeyAlias: c.alias()}
 	a.attempt = attempt{provider: p, credential: c, request: r, whenSent: r.Sent}
 	a.send(ctx)
+	t.note(a)
 	return a
 }
 
@@ -303,11 +309,20 @@ func (a *attempt) finish(answered bool) {
 // learn tells the account what an outcome says of its keys.
 func (a *Answer) learn(now time.Time) {
 	c := a.attempt.credential
-	if c.account == nil || !c.account.note(now, c.key, a.model, a.Outcome.Class) {
+	if c.account == nil {
 		return
 	}
-	a.table.logger.LogAttrs(a.attempt.ctx, slog.LevelWarn, "key benched",
-		slog.String("provider", a.attempt.provider.name), slog.String("account", c.account.name), slog.String("key", c.alias()),
-		slog.String("reason", a.Outcome.Class.String()), slog.String("model", a.model), slog.Int("status", a.Outcome.Status),
-		slog.Duration("for", benchTime))
+	out, back := c.account.note(now, ruling{began: a.attempt.began, key: c.key, model: a.model, class: a.Outcome.Class})
+	log := func(level slog.Level, message string, more ...slog.Attr) {
+		a.table.logger.LogAttrs(a.attempt.ctx, level, message, append([]slog.Attr{
+			slog.String("provider", a.attempt.provider.name), slog.String("account", c.account.name), slog.String("key", c.alias()),
+		}, more...)...)
+	}
+	switch {
+	case out > 0:
+		log(slog.LevelWarn, "key benched", slog.String("reason", a.Outcome.Class.String()), slog.String("model", a.model),
+			slog.Int("status", a.Outcome.Status), slog.Duration("for", out))
+	case back:
+		log(slog.LevelInfo, "key back in use", slog.String("model", a.model))
+	}
 }

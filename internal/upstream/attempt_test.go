@@ -351,7 +351,7 @@ func TestAPathThatLeavesV1IsNotSent(t *testing.T) {
 func TestALaneThatLanesDidNotGiveIsTheCallersBug(t *testing.T) {
 	t.Parallel()
 	table := newTable(t, Provider{URL: parseURL(t, "http://up.test/v1"), Accounts: accounts("one")}, nil)
-	lane := table.Lanes("up", "m", nil)[0]
+	lane := table.Lanes(Target{"up", "m"}, 0, nil)[0]
 	for _, change := range []func(){func() { lane.Account = "two" }, func() { lane.Provider = "down" }} {
 		change()
 		func() {

@@ -51,7 +51,7 @@ func BenchmarkAttempt(b *testing.B) {
 	defer cancel()
 	body := []byte(strings.Repeat("x", 400))
 	header := clientHeader()
-	lane := table.Lanes("up", "model", header)[0]
+	lane := table.Lanes(Target{"up", "model"}, 0, header)[0]
 	sent := func() {}
 	into := make([]byte, 4<<10)
 	b.ReportAllocs()
@@ -103,7 +103,7 @@ func BenchmarkLanes(b *testing.B) {
 	header := clientHeader()
 	b.ReportAllocs()
 	for b.Loop() {
-		if len(table.Lanes("up", "model", header)) != 4 {
+		if len(table.Lanes(Target{"up", "model"}, 7, header)) != 4 {
 			b.Fatal("lanes are missing")
 		}
 	}

@@ -32,7 +32,7 @@ func ExampleTable_Attempt() {
 	}
 	defer table.Close()
 
-	lane := table.Lanes("example", "a-model", nil)[0]
+	lane := table.Lanes(upstream.Target{Provider: "example", Model: "a-model"}, 0, nil)[0]
 	answer := table.Attempt(context.Background(), lane, &upstream.Request{Method: "GET", Path: "/models", RawQuery: "limit=1"})
 	defer answer.Close()
 	body, err := io.ReadAll(answer)

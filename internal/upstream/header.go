@@ -42,8 +42,8 @@ func (p *provider) header(r *Request, c credential, deadline time.Time) http.Hea
 			delete(h, name)
 		}
 	}
-	if bearer := c.bearer(); bearer != nil {
-		h["Authorization"] = bearer
+	if key := c.slot(); key != nil {
+		p.sign(h, key, r.Path)
 	}
 	if p.nvidia || h.Get("User-Agent") == "" {
 		h["User-Agent"] = p.agent
@@ -52,6 +52,24 @@ func (p *provider) header(r *Request, c credential, deadline time.Time) http.Hea
 		h[headerPoll] = []string{strconv.Itoa(pollSeconds(deadline))}
 	}
 	return h
+}
+
+// openAIPath is where a provider with X-Api-Key takes requests of OpenAI's form, and the key as such requests have it.
+const openAIPath = "/chat/"
+
+// anthropicVersion is the version of Anthropic's API that is meant where the client names none.
+const anthropicVersion = "2023-06-01"
+
+// sign puts a key of ours into the headers of a request, where the provider looks for it.
+func (p *provider) sign(h http.Header, key *slot, path string) {
+	if !p.apiKey || strings.HasPrefix(path, openAIPath) {
+		h["Authorization"] = key.bearer
+		return
+	}
+	h["X-Api-Key"] = key.bare
+	if len(h["Anthropic-Version"]) == 0 {
+		h["Anthropic-Version"] = []string{anthropicVersion}
+	}
 }
 
 // clean takes out of the client's headers what must not go up.

@@ -127,6 +127,15 @@ func parseURL(t testing.TB, s string) *url.URL {
 	return u
 }
 
+// mustParse is parseURL for examples.
+func mustParse(s string) *url.URL {
+	u, err := url.Parse(s)
+	if err != nil {
+		panic(err)
+	}
+	return u
+}
+
 func newTable(t testing.TB, p Provider, dial func(context.Context, string, string) (net.Conn, error)) *Table {
 	t.Helper()
 	if p.Name == "" {
@@ -141,7 +150,7 @@ func newTable(t testing.TB, p Provider, dial func(context.Context, string, strin
 
 // attempt sends a request on the first lane.
 func (t *Table) attemptFirst(ctx context.Context, r *Request) *Answer {
-	return t.Attempt(ctx, t.Lanes(t.Default(), "model", r.Header)[0], r)
+	return t.Attempt(ctx, t.Lanes(Target{t.Default(), "model"}, 0, r.Header)[0], r)
 }
 
 // post sends a body on the first lane.

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -15,6 +16,8 @@ import (
 	"nimsidecar/internal/hint"
 	"nimsidecar/internal/limit"
 	"nimsidecar/internal/secret"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // byKey answers each request by the key it came with; without an entry with 200.
@@ -57,11 +60,12 @@ func TestKeysOfAnAccountTakeTurns(t *testing.T) {
 	})
 }
 
-func TestADeadKeyIsBenchedAndTriedAgainLater(t *testing.T) {
+func TestADeadKeyIsTriedByOneRequestAfterAGrowingTime(t *testing.T) {
 	t.Parallel()
 	answers := map[string]string{"key-number-a": dead}
 	bubble(t, Provider{Accounts: twoKeys()}, byKey(answers), func(r *rig) {
 		use := func(want string, class hint.Class) {
+			t.Helper()
 			a := r.post()
 			defer a.Close()
 			if a.KeyAlias != want || a.Outcome.Class != class {
@@ -69,18 +73,46 @@ func TestADeadKeyIsBenchedAndTriedAgainLater(t *testing.T) {
 			}
 		}
 		use("a", hint.KeyDead)
-		for range 3 {
+		for _, out := range []time.Duration{time.Minute, 2 * time.Minute, 4 * time.Minute, 8 * time.Minute, 16 * time.Minute, 32 * time.Minute, time.Hour, time.Hour} {
+			time.Sleep(out - 1)
+			use("b", hint.OK)
+			time.Sleep(1 * time.Nanosecond)
+			use("a", hint.KeyDead) // one request asks again
 			use("b", hint.OK)
 		}
-		time.Sleep(benchTime)
-		use("a", hint.KeyDead) // one request asks again
-		use("b", hint.OK)
-		use("b", hint.OK)
 		delete(answers, "key-number-a")
-		time.Sleep(benchTime)
+		time.Sleep(time.Hour)
 		use("a", hint.OK)
 		use("b", hint.OK)
 		use("a", hint.OK)
+		answers["key-number-a"] = dead
+		use("b", hint.OK)
+		use("a", hint.KeyDead)
+		use("b", hint.OK)
+		time.Sleep(time.Minute) // what was mended begins anew
+		use("a", hint.KeyDead)
+	})
+}
+
+func TestRefusalsOfOneMomentAreOneBench(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		a, err := newAccount(twoKeys()[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		time.Sleep(3 * time.Second)
+		benches := 0
+		for range 20 { // all were under way when the first was refused
+			if out, _ := a.note(time.Now(), ruling{began: began, class: hint.KeyDead}); out > 0 {
+				benches++
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		if keys := a.view(); benches != 1 || keys[0].Until.Sub(keys[0].Since) != time.Minute {
+			t.Errorf("%d benches, out from %s to %s; want 1, for a minute", benches, keys[0].Since, keys[0].Until)
+		}
 	})
 }
 
@@ -90,25 +122,26 @@ func TestLanesLeaveOutWhatTheProviderHasRefused(t *testing.T) {
 	bubble(t, Provider{Accounts: accounts("one", "two", "three")}, byKey(answers), func(r *rig) {
 		lanes := func(model string) string {
 			var names []string
-			for _, lane := range r.Lanes("up", model, nil) {
+			for _, lane := range r.Lanes(Target{"up", model}, 0, nil) {
 				names = append(names, lane.Account)
 			}
+			slices.Sort(names) // they take turns to be the first
 			return strings.Join(names, " ")
 		}
-		steps := []struct{ before, other string }{ // lanes of the model, and of another one, before each attempt
-			{"one two three", "one two three"},
-			{"two three", "two three"},
-			{"three", "three"},
-			{"one two three", "three"}, // none is left: all are
+		steps := []struct{ account, before, other string }{ // lanes of the model, and of another one, before each attempt
+			{"one", "one three two", "one three two"},
+			{"two", "three two", "three two"},
+			{"three", "three", "three"},
+			{"", "one three two", "three"}, // none is left: all are
 		}
 		for i, step := range steps {
 			if m, other := lanes("m"), lanes("other"); m != step.before || other != step.other {
 				t.Errorf("step %d: lanes = %q and %q; want %q and %q", i, m, other, step.before, step.other)
 			}
-			lane := r.Lanes("up", "m", nil)[0]
-			if i == len(steps)-1 {
+			if step.account == "" {
 				break
 			}
+			lane := limit.Scope{Provider: "up", Account: step.account, Model: "m"}
 			if !r.Usable(lane) {
 				t.Errorf("step %d: %v is not usable before its refusal", i, lane)
 			}
@@ -125,7 +158,7 @@ func TestLanesLeaveOutWhatTheProviderHasRefused(t *testing.T) {
 		for _, name := range []string{"one", "two", "three"} { // a success takes it back at once
 			r.Attempt(r.t.Context(), limit.Scope{Provider: "up", Account: name, Model: "m"}, &Request{Method: "POST", Path: "/x"}).Close()
 		}
-		if got := lanes("m"); got != "one two three" {
+		if got := lanes("m"); got != "one three two" {
 			t.Errorf("lanes after successes = %q; want all", got)
 		}
 	})
@@ -138,7 +171,7 @@ func TestPingFailsWhenEveryKeyIsBenched(t *testing.T) {
 		if err := r.Ping(r.t.Context()); err == nil || strings.Contains(err.Error(), "secret") {
 			t.Errorf("Ping = %v; want an error without the key", err)
 		}
-		time.Sleep(benchTime)
+		time.Sleep(benching.first)
 		if err := r.Ping(r.t.Context()); err != nil {
 			t.Errorf("Ping after the bench = %v; want none", err)
 		}
@@ -150,7 +183,7 @@ func TestAClientsOwnCredentialIsNeverBenched(t *testing.T) {
 	bubble(t, Provider{}, byKey(map[string]string{"client-key": dead}), func(r *rig) {
 		for range 3 {
 			request := &Request{Method: "POST", Path: "/x", Header: http.Header{"Authorization": {"Bearer client-key"}}}
-			lane := r.Lanes("up", "m", request.Header)[0]
+			lane := r.Lanes(Target{"up", "m"}, 0, request.Header)[0]
 			a := r.Attempt(r.t.Context(), lane, request)
 			a.Close()
 			if a.Outcome.Class != hint.KeyDead || a.KeyAlias != "" || !r.Usable(lane) {
@@ -166,7 +199,7 @@ func TestAClientsOwnCredentialIsNeverBenched(t *testing.T) {
 func TestAClientsCredentialIsAnAccountOfItsOwn(t *testing.T) {
 	t.Parallel()
 	table := newTable(t, Provider{URL: parseURL(t, "https://up.test")}, nil)
-	name := func(h http.Header) string { return table.Lanes("up", "", h)[0].Account }
+	name := func(h http.Header) string { return table.Lanes(Target{Provider: "up"}, 0, h)[0].Account }
 	alice := name(http.Header{"Authorization": {"Bearer alice"}})
 	for _, h := range []http.Header{{"Authorization": {"bearer  alice"}}, {"X-Api-Key": {"alice"}}, {"Api-Key": {"alice"}}} {
 		if got := name(h); got != alice {
@@ -177,10 +210,10 @@ func TestAClientsCredentialIsAnAccountOfItsOwn(t *testing.T) {
 	if alice == bob || bob == nobody || strings.Contains(alice, "alice") || nobody != "client-none" {
 		t.Errorf("accounts = %s, %s, %s; want three, none naming its key", alice, bob, nobody)
 	}
-	if lane := table.Lanes("up", "", nil)[0]; lane.Model != limit.NoModel {
+	if lane := table.Lanes(Target{Provider: "up"}, 0, nil)[0]; lane.Model != limit.NoModel {
 		t.Errorf("model of a request without one = %q; want %q", lane.Model, limit.NoModel)
 	}
-	if lanes := table.Lanes("nobody", "m", nil); lanes != nil || table.Usable(limit.Scope{Provider: "nobody"}) {
+	if lanes := table.Lanes(Target{"nobody", "m"}, 0, nil); lanes != nil || table.Usable(limit.Scope{Provider: "nobody"}) {
 		t.Errorf("an unknown provider has lanes %v", lanes)
 	}
 }
@@ -208,10 +241,64 @@ func TestTheModelsThatAnAccountRemembersAreBounded(t *testing.T) {
 			t.Fatal(err)
 		}
 		for i := range 5 * maxBarred {
-			a.note(time.Now(), 0, fmt.Sprint(i), hint.NotEntitled)
+			a.note(time.Now(), ruling{model: fmt.Sprint(i), class: hint.NotEntitled})
 		}
 		if got := len(a.barred); got > maxBarred {
 			t.Errorf("%d models are remembered; want at most %d", got, maxBarred)
+		}
+	})
+}
+
+func TestARightToAModelIsTheKeysOwn(t *testing.T) {
+	t.Parallel()
+	answers := map[string]string{"key-number-a": notForThis}
+	bubble(t, Provider{Accounts: twoKeys()}, byKey(answers), func(r *rig) {
+		lane := limit.Scope{Provider: "up", Account: "one", Model: "m"}
+		use := func(model, want string) {
+			t.Helper()
+			lane.Model = model
+			a := r.Attempt(r.t.Context(), lane, &Request{Method: "POST", Path: "/x"})
+			a.Close()
+			if a.KeyAlias != want {
+				t.Errorf("key for %s = %s; want %s", model, a.KeyAlias, want)
+			}
+		}
+		use("m", "a") // not entitled
+		if !r.Usable(lane) {
+			t.Errorf("the account cannot be used for the model; want its other key")
+		}
+		use("m", "b")
+		use("m", "b")
+		delete(answers, "key-number-a")
+		use("other", "a")
+		use("m", "b")
+		if keys := r.View()[0].Keys; len(keys[0].Barred) != 1 || keys[0].Barred[0].Model != "m" || len(keys[1].Barred) != 0 || !keys[0].Since.IsZero() {
+			t.Errorf("keys = %+v; want m barred for the first only", keys)
+		}
+		time.Sleep(time.Minute)
+		use("m", "a")
+		if keys := r.View()[0].Keys; len(keys[0].Barred) != 0 {
+			t.Errorf("barred after a success = %+v; want nothing", keys[0].Barred)
+		}
+	})
+}
+
+func TestTheViewTellsWhyAKeyIsOutAndNeverItsValue(t *testing.T) {
+	t.Parallel()
+	answers := map[string]string{"secret-of-one": dead, "secret-of-two": noCredits}
+	bubble(t, Provider{Accounts: accounts("one", "two", "three")}, byKey(answers), func(r *rig) {
+		start := time.Now()
+		for _, name := range []string{"one", "two", "three"} {
+			r.Attempt(r.t.Context(), limit.Scope{Provider: "up", Account: name, Model: "m"}, &Request{Method: "POST", Path: "/x"}).Close()
+		}
+		out := func(reason string) Out { return Out{Reason: reason, Since: start, Until: start.Add(time.Minute)} }
+		want := []ProviderView{{Name: "up", Keys: []KeyView{
+			{Account: "one", Alias: "one-key", Out: out("key_dead")},
+			{Account: "two", Alias: "two-key", Out: out("credits")},
+			{Account: "three", Alias: "three-key"},
+		}}}
+		if diff := cmp.Diff(want, r.View()); diff != "" {
+			t.Errorf("View() (-want +got):\n%s", diff)
 		}
 	})
 }

@@ -13,32 +13,41 @@ import (
 // credentials are the request headers in which clients send a key, most usual first.
 var credentials = [...]string{"Authorization", "X-Api-Key", "Api-Key"}
 
-// Lanes returns where a request for the model may be sent, in order of preference; model "" is limit.NoModel. Accounts that the
-// provider has refused are left out, unless none is left: then all are there, so that the client gets the provider's own answer.
-// Where no key is configured the client's own credential is the account, named by its fingerprint. An unknown provider has none.
-func (t *Table) Lanes(provider, model string, client http.Header) []limit.Scope {
-	p := t.providers[provider]
+// Lanes returns where a request may be sent to reach a target, in order of preference. A conversation, as wire.Conversation numbers
+// it, gets its own account first, so that the same prefix goes where it is known as long as there is budget; 0 is none, and then the
+// accounts take turns to be the first. Accounts that the provider has refused are left out, unless none is left: then all are there,
+// so that the client gets the provider's own answer. Where no key is configured the client's own credential is the account, named by
+// its fingerprint. An unknown provider has none.
+func (t *Table) Lanes(to Target, conversation uint64, client http.Header) []limit.Scope {
+	p := t.providers[to.Provider]
 	if p == nil {
 		return nil
 	}
-	model = cmp.Or(model, limit.NoModel)
+	model := cmp.Or(to.Model, limit.NoModel)
 	if len(p.accounts) == 0 {
 		return []limit.Scope{{Provider: p.name, Account: fingerprint(client), Model: model}}
 	}
 	now := time.Now()
-	lanes := make([]limit.Scope, 0, len(p.accounts))
-	for _, a := range p.accounts {
+	usable := make([]limit.Scope, 0, len(p.accounts))
+	var refused []limit.Scope
+	visit := func(i int) {
+		a := p.accounts[i]
+		lane := limit.Scope{Provider: p.name, Account: a.name, Model: model}
 		if a.usable(now, model) {
-			lanes = append(lanes, limit.Scope{Provider: p.name, Account: a.name, Model: model})
+			usable = append(usable, lane)
+		} else {
+			refused = append(refused, lane)
 		}
 	}
-	if len(lanes) > 0 {
-		return lanes
+	if conversation != 0 {
+		p.arrange(conversation, visit)
+	} else {
+		p.rotate(visit)
 	}
-	for _, a := range p.accounts {
-		lanes = append(lanes, limit.Scope{Provider: p.name, Account: a.name, Model: model})
+	if len(usable) == 0 {
+		return refused
 	}
-	return lanes
+	return usable
 }
 
 // Usable reports whether the lane's account has a key left that the provider has not refused for its model: whether it makes sense

@@ -18,7 +18,7 @@ const maxCatalogue = 1 << 20
 // requests would be refused. The error holds no secret and no text of the upstream's.
 func (t *Table) Ping(ctx context.Context) error {
 	p := t.first
-	if !p.hasKey(time.Now()) {
+	if !p.hasKey(time.Now(), "") {
 		return fmt.Errorf("upstream: provider %q refuses every key", p.name)
 	}
 	deadline, _ := ctx.Deadline()
@@ -26,6 +26,7 @@ func (t *Table) Ping(ctx context.Context) error {
 		Method: http.MethodGet, Path: "/models", Header: http.Header{"Accept": {"application/json"}}, Deadline: deadline,
 	}}}
 	a.send(ctx)
+	t.note(a)
 	defer a.Close()
 	switch a.Outcome.Class {
 	case hint.Broken:
@@ -37,10 +38,11 @@ func (t *Table) Ping(ctx context.Context) error {
 	return nil
 }
 
-// hasKey reports whether an account is left that is not benched; the client's own credential never is.
-func (p *provider) hasKey(now time.Time) bool {
+// hasKey reports whether an account has a key left that is not benched, for this model if it is not ""; the client's own credential
+// never is.
+func (p *provider) hasKey(now time.Time, model string) bool {
 	for _, a := range p.accounts {
-		if a.usable(now, "") {
+		if a.usable(now, model) {
 			return true
 		}
 	}

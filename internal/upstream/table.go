@@ -14,6 +14,7 @@ import (
 
 	"nimsidecar/internal/hint"
 	"nimsidecar/internal/secret"
+	"nimsidecar/internal/wire"
 )
 
 // The defaults of a Provider's time-outs.
@@ -28,6 +29,7 @@ const DefaultUserAgent = "nim-sidecar"
 // Options is what a Table is built from. Providers must hold at least one; the rest has usable zero values.
 type Options struct {
 	Providers []Provider // the first is the default
+	Routes    []Route    // for models on /v1/...; must not be changed afterwards
 	UserAgent string     // sent to NVIDIA hosts, and elsewhere for clients without one; "" = DefaultUserAgent
 
 	// Logger gets a line when a key or an account is benched; nil discards it.
@@ -43,7 +45,7 @@ type Provider struct {
 
 	// URL is where the API is: scheme, host and the path of /v1. Without a path, /v1 is meant.
 	URL *url.URL
-	// Accounts are tried in this order. Without any, each client's own credential is used, and passed on.
+	// Accounts share the requests. Without any, each client's own credential is used, and passed on.
 	Accounts []Account
 
 	HeadTimeout       time.Duration // from the start of an attempt to the head of its answer; 0 = DefaultHeadTimeout
@@ -52,6 +54,10 @@ type Provider struct {
 	// NVIDIA sends NVCF-POLL-SECONDS, without which the gateway ends a long answer after 302 s, and our own User-Agent, since
 	// some agents' own is refused there.
 	NVIDIA bool
+	// APIKey sends keys as X-Api-Key, with an Anthropic-Version, as Anthropic's API has it: but for the paths of OpenAI's.
+	APIKey bool
+	// Speaks is whose requests it understands as they are; nil is OpenAI's.
+	Speaks []wire.Dialect
 }
 
 // Account is what a provider counts by: all of its keys share one allowance.
@@ -63,20 +69,25 @@ type Account struct {
 // Key is one credential of an account.
 type Key struct {
 	Alias  string      // shown in its place everywhere; need not be unique
-	Secret secret.Text // sent as Authorization: Bearer
+	Secret secret.Text // sent as Authorization: Bearer, or X-Api-Key
 }
 
 // Table is every provider with its keys and connections. It is safe for concurrent use.
 type Table struct {
 	// Immutable.
 	first     *provider
+	order     []*provider
 	providers map[string]*provider
+	exact     map[string]*Route // by alias
+	patterns  []*Route
+	aliases   []string // the keys of exact, in the order of the settings
 	logger    *slog.Logger
 
-	strays *atomic.Uint64
+	strays    *atomic.Uint64
+	catalogue catalogue
 }
 
-// provider is a Provider made ready. Immutable but for its accounts' keys, its connections and retire.
+// provider is a Provider made ready. Immutable but for its accounts' keys, its connections, and what follows transport.
 type provider struct {
 	name      string
 	base      url.URL // its path is always below /
@@ -84,13 +95,17 @@ type provider struct {
 	headLimit time.Duration
 	idleLimit time.Duration
 	nvidia    bool
+	apiKey    bool
+	speaks    []wire.Dialect
 	dialect   hint.Dialect
 	agent     []string // our User-Agent
 	keys      redactor
 	transport *http.Transport
 
 	// retire is when the HTTP/2 connection in use is to be given up, in Unix nanoseconds; 0 while there is none.
-	retire atomic.Int64
+	retire  atomic.Int64
+	turn    atomic.Uint64 // requests without a conversation
+	breaker breaker
 }
 
 // New returns the table of o's providers. It opens no connection. An error names the provider and what is wrong, never a key.
@@ -105,6 +120,7 @@ func New(o Options) (*Table, error) {
 		o.UserAgent = DefaultUserAgent
 	}
 	t := &Table{providers: make(map[string]*provider), logger: o.Logger, strays: new(atomic.Uint64)}
+	t.catalogue.lists = make(map[string]list)
 	for _, settings := range o.Providers {
 		p, err := newProvider(settings, o.UserAgent)
 		if err == nil && t.providers[p.name] != nil {
@@ -115,11 +131,10 @@ func New(o Options) (*Table, error) {
 		}
 		p.transport = newTransport(&p.base, dialer{dial: o.DialContext, strays: t.strays})
 		t.providers[p.name] = p
-		if t.first == nil {
-			t.first = p
-		}
+		t.order = append(t.order, p)
 	}
-	return t, nil
+	t.first = t.order[0]
+	return t, t.addRoutes(o.Routes)
 }
 
 // newProvider checks the settings and fills in the defaults.
@@ -129,10 +144,13 @@ func newProvider(s Provider, agent string) (*provider, error) {
 	}
 	p := &provider{
 		name: s.Name, base: *s.URL, headLimit: s.HeadTimeout, idleLimit: s.StreamIdleTimeout,
-		nvidia: s.NVIDIA, dialect: hint.DialectOf(s.URL.Hostname()), agent: []string{agent},
+		nvidia: s.NVIDIA, apiKey: s.APIKey, speaks: s.Speaks, dialect: hint.DialectOf(s.URL.Hostname()), agent: []string{agent},
 	}
 	if p.headLimit <= 0 {
 		p.headLimit = DefaultHeadTimeout
+	}
+	if p.speaks == nil {
+		p.speaks = []wire.Dialect{wire.OpenAI}
 	}
 	if p.idleLimit <= 0 {
 		p.idleLimit = DefaultStreamIdleTimeout
