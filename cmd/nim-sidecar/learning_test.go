@@ -138,7 +138,7 @@ func movingTruth(t *testing.T, binary, limiter string) {
 	settled := fell.Add(2 * span)
 	end := time.Now()
 	accepted, refused := all.between(settled, end)
-	if want := 2.0 / 3 * 15 * end.Sub(settled).Seconds(); float64(accepted) < want || refused > 3 {
+	if want := 0.5 * 15 * end.Sub(settled).Seconds(); float64(accepted) < want || refused > 3 {
 		t.Errorf("two windows after the fall to 15 a second %d were accepted and %d refused in %v; want %.0f, or more, and at most 3",
 			accepted, refused, end.Sub(settled), want)
 	}

@@ -116,7 +116,7 @@ func TestAHangUpSignalTouchesNoStream(t *testing.T) {
 	if err := s.cmd.Process.Signal(syscall.SIGHUP); err != nil {
 		t.Fatal(err)
 	}
-	s.logged("SIGHUP")
+	s.logged("settings read again")
 	close(proceed)
 	if got := c.receive("POST"); !got.whole || !strings.HasSuffix(got.body, "data: [DONE]\n\n") {
 		t.Errorf("the stream: %s; want it whole", got)
