@@ -7,9 +7,10 @@
 //
 // Three choices lead to the first item, each among those that can be proposed now:
 //
-//  1. The class. URGENT, unless it has had 28 of the last 39 contended grants and another class can be proposed; a grant is
-//     contended if another class could have been proposed instead, or waits for the same account. HIGH, NORMAL and LOW share the
-//     rest 8 : 4 : 1. While URGENT is Capped, the owner must not let it go where the others cannot.
+//  1. The class. URGENT, unless it has had 28 of the last 39 grants that count and another class can be proposed; a grant counts
+//     if another class could have been proposed instead, or waits for the same account, and one of the other classes also while
+//     URGENT has had one of its account's last 40. HIGH, NORMAL and LOW share the rest 8 : 4 : 1. While URGENT is Capped, the owner
+//     must not let it go where the others cannot.
 //  2. The agent. All agents of a class have equal shares of it, whatever they ask for and on however many lanes.
 //  3. The item. Of an agent's items the one with the smallest arrival number.
 //
@@ -42,7 +43,7 @@
 // weight x starts only within [s, s+1/w], the end included if it is more urgent, and its starts are at least 1/x apart. So it has
 // at most ⌊x/w⌋+1 grants if more urgent, else ⌈x/w⌉ = 1. The sum is k in the table. URGENT adds to it. Number its grants within
 // the gap by how many of the k come before: any 12 neighbouring groups have only 11 others between them; 29 URGENT ones with
-// them would be 29 of some 40 contended grants in a row. So 12 groups hold at most 28, and the k+1 groups 28·⌈(k+1)/12⌉.
+// them would be 29 of some 40 grants in a row that count. So 12 groups hold at most 28, and the k+1 groups 28·⌈(k+1)/12⌉.
 //
 //	class    share at least  without URGENT  grants of others between two of its own, at most  without URGENT (k)
 //	HIGH     18.5 %          61.5 %          30                                                 1+1 =  2
@@ -50,7 +51,7 @@
 //	LOW       2.3 %           7.7 %          70                                                 9+5 = 14
 //
 // The shares are 30 % of 8/13, 4/13 and 1/13, which all have if all wait; what one leaves goes to the others. In numbers: of G
-// contended grants in a row at least 12·⌊G/40⌋ are not URGENT's, and of m that are not, at least (m−14)/13 are LOW's. At 40 a
+// grants in a row that count at least 12·⌊G/40⌋ are not URGENT's, and of m that are not, at least (m−14)/13 are LOW's. At 40 a
 // minute LOW waits 107 s at most, and 23 s without URGENT. All gaps are met: by a class that is served alone, a moment before all
 // the others come. URGENT itself never waits for more than 12 grants in a row.
 //
@@ -91,7 +92,7 @@
 //
 //   - First returns the first in the order of all items that are neither parked nor in a blocked line.
 //   - An item leaves only by Serve, Remove or one of the Take methods, and by exactly one of them.
-//   - Of 40 contended grants in a row at most 28 are URGENT's, as long as others can be proposed; the gaps and lags above.
+//   - Of 40 grants in a row that count at most 28 are URGENT's, as long as others can be proposed; the gaps and lags above.
 //   - The outcome depends on the calls alone: no time of day, no random number, no order of a map.
 //
 // # Bounds

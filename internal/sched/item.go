@@ -96,6 +96,7 @@ type account[T any] struct {
 	scope   limit.Scope
 	lines   map[*line[T]]struct{} // those that may use it
 	waiting [priority.Count]int   // how many lines of a class have an item that is not parked; a line counts once a lane
+	since   int                   // grants of others since URGENT's last one; capWindow or more = there was none
 }
 
 // earliest returns the item whose deadline comes first, or nil.

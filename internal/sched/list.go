@@ -74,7 +74,7 @@ func (r *Room[T]) Order() []*Item[T] {
 		if !ok {
 			return ordered
 		}
-		shares.serve(class, can)
+		shares.serve(class, can.beside(class))
 		ordered = append(ordered, queues[class][0])
 		queues[class] = queues[class][1:]
 	}

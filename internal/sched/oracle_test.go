@@ -16,10 +16,11 @@ type list struct {
 	entries []*entry
 	blocked map[string]time.Time // by line; the zero time = only Touch wakes it
 
-	contended []bool // the contended grants: was it URGENT?
-	begun     int    // when the last grant of HIGH, NORMAL or LOW began, in eighths
-	ended     [priority.Count]int
-	crowds    [priority.Count]tally
+	counted []bool         // the grants that count: was it URGENT?
+	since   map[string]int // by account: grants of others since URGENT's last one
+	begun   int            // when the last grant of HIGH, NORMAL or LOW began, in eighths
+	ended   [priority.Count]int
+	crowds  [priority.Count]tally
 }
 
 // tally is what is known of the agents of a class.
@@ -36,7 +37,7 @@ type entry struct {
 }
 
 func newList() list {
-	l := list{blocked: map[string]time.Time{}}
+	l := list{blocked: map[string]time.Time{}, since: map[string]int{}}
 	for class := range l.crowds {
 		l.crowds[class].due = map[string]float64{}
 	}
@@ -80,8 +81,21 @@ func (l *list) serve(it *Item[int]) {
 			classes[e.item.Class] = append(classes[e.item.Class], e.item)
 		}
 	}
-	if len(classes) > 1 {
-		l.contended = append(l.contended, it.Class == priority.Urgent)
+	counts := len(classes) > 1
+	for _, lane := range it.Lanes {
+		account := fmt.Sprint(lane.AccountScope())
+		since, known := l.since[account]
+		switch {
+		case l.since == nil: // all that is asked is an order
+		case it.Class == priority.Urgent:
+			l.since[account] = 0
+		case known:
+			counts = counts || since < 40
+			l.since[account]++
+		}
+	}
+	if counts {
+		l.counted = append(l.counted, it.Class == priority.Urgent)
 	}
 	if weight := [...]int{0, 8, 4, 1}[it.Class]; weight > 0 {
 		l.begun = max(l.begun, l.ended[it.Class])
@@ -121,6 +135,11 @@ func (l *list) removeIf(match func(*entry) bool) (taken []*Item[int]) {
 			delete(l.blocked, line)
 		}
 	}
+	maps.DeleteFunc(l.since, func(account string, _ int) bool {
+		return !slices.ContainsFunc(l.entries, func(e *entry) bool {
+			return slices.ContainsFunc(e.item.Lanes, func(s limit.Scope) bool { return fmt.Sprint(s.AccountScope()) == account })
+		})
+	})
 	for _, class := range priority.All() {
 		if !slices.ContainsFunc(l.entries, func(e *entry) bool { return e.item.Class == class }) {
 			l.crowds[class] = tally{due: map[string]float64{}}
@@ -149,7 +168,7 @@ func (l *list) first() *Item[int] {
 		}
 	}
 	urgents := 0
-	for _, urgent := range l.contended[max(0, len(l.contended)-39):] {
+	for _, urgent := range l.counted[max(0, len(l.counted)-39):] {
 		if urgent {
 			urgents++
 		}
@@ -170,7 +189,7 @@ func (l *list) first() *Item[int] {
 // order serves a copy of the list in which nobody is parked or blocked.
 func (l *list) order() (order []*Item[int]) {
 	c := *l
-	c.entries, c.blocked, c.contended = nil, nil, slices.Clone(l.contended)
+	c.entries, c.blocked, c.counted, c.since = nil, nil, slices.Clone(l.counted), nil
 	for _, e := range l.entries {
 		c.entries = append(c.entries, &entry{item: e.item, line: e.line})
 	}

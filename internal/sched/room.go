@@ -69,7 +69,7 @@ func (r *Room[T]) lineOf(it *Item[T]) *line[T] {
 		scope := lane.AccountScope()
 		a := r.accounts[scope]
 		if a == nil {
-			a = &account[T]{scope: scope, lines: map[*line[T]]struct{}{}}
+			a = &account[T]{scope: scope, lines: map[*line[T]]struct{}{}, since: capWindow}
 			r.accounts[scope] = a
 		}
 		a.lines[l] = struct{}{}
@@ -92,7 +92,7 @@ func (r *Room[T]) flowOf(l *line[T], a *agent[T]) *flow[T] {
 // Serve takes the item out because it was granted, and charges its class and its agent. The item must be in the room, and should be
 // what First returned: the bounds on shares and gaps are those of First's order.
 func (r *Room[T]) Serve(it *Item[T]) {
-	r.shares.serve(it.Class, r.contenders(it))
+	r.shares.serve(it.Class, r.counts(it))
 	r.agents[it.Class].charge(it.flow.agent, it.cost())
 	r.Remove(it)
 }
@@ -194,6 +194,20 @@ func (r *Room[T]) proposable() (can classes) {
 		can[class] = r.awake[class].len() > 0
 	}
 	return can
+}
+
+// counts reports whether the grant of the item counts for the cap of URGENT, and takes note of it.
+func (r *Room[T]) counts(it *Item[T]) bool {
+	counts := r.contenders(it).beside(it.Class)
+	for _, a := range it.flow.line.accounts {
+		if it.Class == priority.Urgent {
+			a.since = 0
+			continue
+		}
+		counts = counts || a.since < capWindow
+		a.since++
+	}
+	return counts
 }
 
 // contenders returns the classes that would have liked to be served instead of the item: of which one may be proposed, or waits for an

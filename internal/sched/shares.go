@@ -6,8 +6,10 @@ import (
 	"nimsidecar/internal/priority"
 )
 
-// The cap of URGENT: of any capWindow contended grants in a row, at most capUrgent are its while another class can be proposed. A grant is
-// contended if another class could have been proposed instead, or waits for the same account.
+// The cap of URGENT: of any capWindow grants in a row that count, at most capUrgent are its while another class can be proposed. A grant
+// counts if it was contended, that is, if another class could have been proposed instead, or waits for the same account; and one that is
+// not URGENT's also as long as URGENT has had one of its account's last capWindow grants, so that an urgent request now and then
+// meets no cap.
 const (
 	capWindow = 40
 	capUrgent = 28 // 70 %
@@ -30,7 +32,7 @@ func (s classes) beside(c priority.Class) bool {
 
 // shares says which class is next. It is a plain value: a copy can be used to look ahead.
 type shares struct {
-	recent uint64                  // the last capWindow-1 contended grants, the latest in bit 0; 1 = URGENT
+	recent uint64                  // the last capWindow-1 grants that count, the latest in bit 0; 1 = URGENT
 	now    float64                 // the virtual time: the start of the last grant of a class that shares by weight
 	finish [priority.Count]float64 // the end of the last grant of each
 }
@@ -38,7 +40,7 @@ type shares struct {
 // start is the virtual time at which the class's next grant begins. Who was idle or blocked begins now, not in the past.
 func (s *shares) start(c priority.Class) float64 { return max(s.now, s.finish[c]) }
 
-// capped reports whether URGENT has had all that it may have of the last contended grants.
+// capped reports whether URGENT has had all that it may have of the last grants that count.
 func (s *shares) capped() bool { return bits.OnesCount64(s.recent) >= capUrgent }
 
 // next returns the class to serve of those that can be; ok is false if none can.
@@ -55,9 +57,9 @@ func (s *shares) next(can classes) (c priority.Class, ok bool) {
 }
 
 // serve charges a grant to the class, which is one of those that can be served.
-func (s *shares) serve(c priority.Class, can classes) {
+func (s *shares) serve(c priority.Class, counts bool) {
 	urgent := c == priority.Urgent
-	if can.beside(c) {
+	if counts {
 		s.recent = s.recent << 1 & (1<<(capWindow-1) - 1)
 		if urgent {
 			s.recent |= 1
