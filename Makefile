@@ -4,7 +4,10 @@ FUZZTIME ?= 30s
 # what the tree holds beyond its last commit, as one number
 STATE    := { git diff HEAD; git ls-files -o --exclude-standard; } | git hash-object --stdin
 
-.PHONY: help build run demo test check lint race fuzz smoke bench sim generate cover web browser
+# modules of their own, so that what they need is no dependency of the product: the release program, and the readers of deploy/
+MODULES  := deploy/release test/deploy/platform
+
+.PHONY: help build run demo test check lint race fuzz smoke bench sim generate release cover web browser
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
@@ -21,6 +24,7 @@ demo: build ## the sidecar in front of a built-in mock, with sample traffic
 
 test: build ## all tests: Go, the SDKs in test/compat, then the dashboard in a browser
 	@status=0; go run ./test/summary ./... || status=1; \
+	for module in $(MODULES); do go -C $$module test ./... || status=1; done; \
 	if [ -f test/compat/package.json ]; then \
 		(cd test/compat && npm ci --no-audit --no-fund && NIM_SIDECAR=$(CURDIR)/$(BIN) node --test --test-reporter=spec) || status=1; fi; \
 	$(MAKE) --no-print-directory browser || status=1; exit $$status
@@ -34,6 +38,7 @@ lint: ## format, vet, staticcheck, modernisers, architecture
 	go vet ./...
 	go tool staticcheck ./...
 	go fix -diff ./...
+	for module in $(MODULES); do go -C $$module vet ./... && go -C $$module fix -diff ./... || exit 1; done
 	go test .
 
 race: ## the Go tests under the race detector
@@ -55,6 +60,9 @@ sim: ## hidden limits of every kind in virtual time, beside simpler laws; writes
 
 generate: ## what is generated from code: references, schema, examples
 	go generate ./...
+
+release: ## archives for six targets, Debian packages, SBOMs and checksums of a clean tree, in dist/
+	go -C deploy/release run . -root ../.. -out ../../dist
 
 cover: ## test coverage, as a page in bin/cover.html
 	@mkdir -p bin && go test -coverprofile=bin/cover.out ./... && go tool cover -html=bin/cover.out -o bin/cover.html && go tool cover -func=bin/cover.out | tail -n 1

@@ -316,9 +316,10 @@ type testFunc struct {
 }
 
 // testFuncs returns the functions of a package's test files by name, and the names of those that pass a function they
-// are given on to synctest.Test.
+// are given on to synctest.Test, be it through another of them.
 func testFuncs(sources []*source) (funcs map[string][]testFunc, bubbles map[string]bool) {
 	funcs, bubbles = map[string][]testFunc{}, map[string]bool{}
+	var takers []testFunc // of a function
 	for _, s := range sources {
 		for _, d := range s.ast.Decls {
 			f, ok := d.(*ast.FuncDecl)
@@ -328,15 +329,35 @@ func testFuncs(sources []*source) (funcs map[string][]testFunc, bubbles map[stri
 			name := f.Name.Name
 			funcs[name] = append(funcs[name], testFunc{s, f})
 			takes := slices.ContainsFunc(f.Type.Params.List, func(p *ast.Field) bool { _, ok := p.Type.(*ast.FuncType); return ok })
-			ast.Inspect(f.Body, func(n ast.Node) bool {
-				if imported, called := s.uses(n); takes && imported == "testing/synctest" && called == "Test" {
-					bubbles[name] = true
-				}
-				return true
-			})
+			if takes {
+				takers = append(takers, testFunc{s, f})
+			}
+		}
+	}
+	for found := true; found; { // until no more of them lead to a bubble, directly or by another
+		found = false
+		for _, f := range takers {
+			if name := f.decl.Name.Name; !bubbles[name] && f.entersBubble(bubbles) {
+				bubbles[name], found = true, true
+			}
 		}
 	}
 	return funcs, bubbles
+}
+
+// entersBubble reports whether a function calls synctest.Test, or one of those that do.
+func (f testFunc) entersBubble(bubbles map[string]bool) (enters bool) {
+	ast.Inspect(f.decl.Body, func(n ast.Node) bool {
+		if imported, called := f.source.uses(n); imported == "testing/synctest" && called == "Test" {
+			enters = true
+		}
+		if call, ok := n.(*ast.CallExpr); ok {
+			name := callee(call)
+			enters = enters || bubbles[name[strings.LastIndex(name, ".")+1:]]
+		}
+		return true
+	})
+	return enters
 }
 
 // callee returns the name that a call is written with: f or x.f; nothing for a call of a literal.

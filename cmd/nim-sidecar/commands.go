@@ -16,22 +16,28 @@ type commands struct {
 	Serve       serveCommand       `cmd:"" default:"withargs" help:"Run the sidecar. This is what runs when no command is named."`
 	Demo        demoCommand        `cmd:"" help:"Run the sidecar in front of a built-in mock upstream, with sample traffic. Its answers are synthetic."`
 	Mock        mockCommand        `cmd:"" help:"Run the mock upstream alone: an emulator of NVIDIA's hosted gateway and its limiter."`
+	Top         topCommand         `cmd:"" help:"Watch a running sidecar in the terminal."`
+	Status      statusCommand      `cmd:"" help:"Print the state of a running sidecar once."`
 	Healthcheck healthcheckCommand `cmd:"" help:"Ask a running sidecar whether it works: exit 0 or 1."`
 	Config      configCommands     `cmd:"" help:"Check, print and explain settings."`
 	Version     versionCommand     `cmd:"" help:"Print the version."`
 	Completion  completionCommand  `cmd:"" help:"Print a completion script for a shell."`
+	Man         manCommand         `cmd:"" hidden:"" help:"Print the man page."`
 
 	VersionFlag kong.VersionFlag `name:"version" help:"Print the version."`
 }
 
 func newCommands() *commands {
-	all := config.Settings()
+	list := config.Settings()
+	all := newFlags(list)
 	c := &commands{}
-	c.Serve.settings = newSettings(all)
-	c.Demo.settings = newSettings(demoSettings(all))
-	c.Healthcheck.settings = newSettings(all)
-	c.Config.Check.settings = newSettings(all)
-	c.Config.Print.settings = newSettings(all)
+	c.Serve.settings = all.settings()
+	c.Demo.settings = newFlags(demoSettings(list)).settings()
+	c.Top.settings = all.settings()
+	c.Status.settings = all.settings()
+	c.Healthcheck.settings = all.settings()
+	c.Config.Check.settings = all.settings()
+	c.Config.Print.settings = all.settings()
 	return c
 }
 
@@ -42,23 +48,33 @@ type settings struct {
 	list []config.Setting
 }
 
-// newSettings makes a struct with one field for each setting that has a flag, which is what kong reads flags from. All are pointers,
-// so that a flag that was given can be told from one that was not. The values stay text: only config judges them, together with those
-// of the other layers.
-func newSettings(list []config.Setting) settings {
-	s := settings{}
-	var flags []reflect.StructField
+// flags are the settings that have a flag, and a struct with one field for each of them, which is what kong reads flags from. Several
+// commands may share them.
+type flags struct {
+	list   []config.Setting
+	fields reflect.Type
+}
+
+// newFlags makes the flags of settings. All fields are pointers, so that a flag that was given can be told from one that was not. The
+// values stay text: only config judges them, together with those of the other layers.
+func newFlags(list []config.Setting) (f flags) {
+	var fields []reflect.StructField
 	for _, setting := range list {
 		if setting.Flag == "" {
 			continue
 		}
-		s.list = append(s.list, setting)
-		flags = append(flags, reflect.StructField{
-			Name: "Flag" + strconv.Itoa(len(flags)), Type: flagType(setting), Tag: flagTag(setting),
+		f.list = append(f.list, setting)
+		fields = append(fields, reflect.StructField{
+			Name: "Flag" + strconv.Itoa(len(fields)), Type: flagType(setting), Tag: flagTag(setting),
 		})
 	}
-	s.Plugins = kong.Plugins{reflect.New(reflect.StructOf(flags)).Interface()}
-	return s
+	f.fields = reflect.StructOf(fields)
+	return f
+}
+
+// settings returns what the flags of one command are read into.
+func (f flags) settings() settings {
+	return settings{Plugins: kong.Plugins{reflect.New(f.fields).Interface()}, list: f.list}
 }
 
 func flagType(s config.Setting) reflect.Type {
@@ -69,7 +85,7 @@ func flagType(s config.Setting) reflect.Type {
 }
 
 func flagTag(s config.Setting) reflect.StructTag {
-	help := strings.NewReplacer("`", "", "$", "$$").Replace(s.Help) + " (" + strings.Join(s.Env, ", ") + ")"
+	help := strings.ReplaceAll(strings.ReplaceAll(s.Help, "`", ""), "$", "$$") + " (" + strings.Join(s.Env, ", ") + ")"
 	placeholder := s.Default
 	switch {
 	case s.Secret:

@@ -36,6 +36,9 @@ func places(path string, n *kong.Node) []place {
 	here := place{path: path}
 	var deeper []place
 	for _, child := range n.Children {
+		if child.Hidden {
+			continue
+		}
 		here.words = append(here.words, word{text: child.Name, help: child.Help})
 		deeper = append(deeper, places(path+" "+child.Name, child)...)
 	}

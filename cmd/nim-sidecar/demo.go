@@ -23,12 +23,15 @@ type demoCommand struct {
 // demoNotice is said on both outputs, so that nobody takes the answers for real.
 const demoNotice = "DEMO: every answer is synthetic, made by a built-in mock upstream. No provider is asked and no quota is spent."
 
-// demoLimits is what the sidecar keeps to in the demo. The mock allows 40 in each of its minutes, which last 5 s, so a little more.
-const demoLimits = "7-S"
+// demoHint is where the sidecar begins to learn. It is no promise: what the mock allows differs from model to model, and moves.
+const demoHint = "8-S"
 
-// demoUpstream is a mock that makes things move: answers take a second or two, and its minutes are short.
+// demoUpstream is a mock whose limits are learned while somebody looks: its windows last a second, its answers half a second to two.
 func demoUpstream() mock.Options {
-	return mock.Options{Limits: "40-M", TimeScale: 12, FirstByte: 300 * time.Millisecond, ChunkGap: 40 * time.Millisecond, Chunks: 24}
+	return mock.Options{
+		Limits: demoHint, ModelLimits: map[string]string{demo.Coder: "6-S"},
+		FirstByte: 300 * time.Millisecond, ChunkGap: 120 * time.Millisecond, Chunks: 10,
+	}
 }
 
 // demoSettings are the settings that the demo takes from its user. Providers, keys and clients are its own, so that no real key is
@@ -72,13 +75,28 @@ func (c *demoCommand) Run(ctx context.Context, p *process) error {
 	if err != nil {
 		return err
 	}
-	if address.Path == "" {
-		fmt.Fprintf(p.stderr, "DEMO: the base URL is http://%s/v1, with any key; Ctrl-C ends it.\n", sidecar.Addr())
-	}
 	transport := transportTo(address)
 	defer transport.CloseIdleConnections()
 	traffic := demo.New(demo.Options{URL: "http://localhost/v1", Transport: transport, Logger: logger})
-	return together(ctx, sidecar.Run, traffic.Run, func(ctx context.Context) error { return serveMock(ctx, upstream, l) })
+	play := func(ctx context.Context) error {
+		fmt.Fprint(p.stderr, demoWelcome(address))
+		return demo.Play(ctx, demo.Scenes(), func(s demo.Scene) error {
+			fmt.Fprintf(p.stderr, "DEMO: now %s.\n", s.Says)
+			return upstream.SetLimits(mock.LimitChange{Model: s.Model, Limits: s.Limits})
+		})
+	}
+	return together(ctx, sidecar.Run, traffic.Run, play, func(ctx context.Context) error { return serveMock(ctx, upstream, l) })
+}
+
+// demoWelcome says where to look.
+func demoWelcome(a config.Address) string {
+	if a.Path != "" {
+		return fmt.Sprintf("DEMO: watch it with nim-sidecar top --listen unix:%s; Ctrl-C ends it.\n", a.Path)
+	}
+	_, here := a.Dial()
+	return fmt.Sprintf("DEMO: the dashboard is http://%s/sidecar/, and in another terminal nim-sidecar top --listen %s.\n", here, here) +
+		fmt.Sprintf("DEMO: the base URL is http://%s/v1, with any key; Ctrl-C ends it.\n", here) +
+		"DEMO: agents of all four classes share three models, whose limits nobody told; what changes is said here.\n"
 }
 
 // listeningOn returns where a sidecar can be reached; its port may have been chosen by the system.
@@ -109,7 +127,7 @@ func together(ctx context.Context, parts ...func(context.Context) error) error {
 // loadDemo loads the settings that the demo takes, and adds its own.
 func (c *demoCommand) loadDemo(p *process, upstream string) (*config.Config, error) {
 	flags := c.given()
-	flags["upstream-url"], flags["provider-name"], flags["limits"] = upstream, "demo", demoLimits
+	flags["upstream-url"], flags["provider-name"], flags["limits-hint"] = upstream, "demo", demoHint
 	taken := map[string]bool{}
 	for _, s := range c.list {
 		for _, name := range s.Env {
@@ -121,6 +139,9 @@ func (c *demoCommand) loadDemo(p *process, upstream string) (*config.Config, err
 		if name, _, _ := strings.Cut(pair, "="); taken[name] {
 			environ = append(environ, pair)
 		}
+	}
+	if isTerminal(p.stdout) && !setTo(p.environ, "SIDECAR_LOG_LEVEL", func(string) bool { return true }) {
+		environ = append(environ, "SIDECAR_LOG_LEVEL=warn") // a line for each of a dozen requests a second would hide what the demo says
 	}
 	return config.Load(config.Sources{Flags: flags, Environ: environ})
 }

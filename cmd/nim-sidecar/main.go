@@ -13,7 +13,6 @@ import (
 	"log"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"syscall"
 
 	"nimsidecar/internal/app"
@@ -31,13 +30,9 @@ const (
 	exitSettings = 78
 )
 
-// garbage is the heap's growth between two collections, in percent, unless GOGC says otherwise. Most of what a request allocates
-// dies with it while little lives on: at Go's own 100 a busy sidecar would collect dozens of times a second.
-const garbage = 300
-
 func main() {
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(garbage)
+		boundGarbage()
 	}
 	log.SetOutput(io.Discard) // net/http writes there, past our own log, and quotes what an upstream sent
 	ctx, stop := context.WithCancel(context.Background())

@@ -21,14 +21,24 @@ type serveCommand struct {
 
 // Run serves until ctx ends.
 func (c *serveCommand) Run(ctx context.Context, p *process) error {
-	settings, err := c.load(p)
+	service, err := app.FromSystemd(p.environ)
+	if err != nil {
+		return err
+	}
+	load := func() (*config.Config, error) {
+		given := c.given()
+		if address := service.Address(); address != "" {
+			given["listen"] = address
+		}
+		return config.Load(config.Sources{Flags: given, Environ: p.environ})
+	}
+	settings, err := load()
 	if err != nil {
 		return err
 	}
 	logger, level := newLogger(settings.Log, p.stdout)
 	sidecar, err := app.New(app.Options{
-		Config: settings, Logger: logger, Level: level, Version: version(),
-		Reload: func() (*config.Config, error) { return c.load(p) },
+		Config: settings, Logger: logger, Level: level, Version: version(), Reload: load, Service: service,
 	})
 	if err != nil {
 		return err

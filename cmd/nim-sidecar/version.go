@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/debug"
+	"strings"
 )
 
 // versionCommand prints the version.
@@ -23,6 +24,20 @@ func version() string {
 		return "dev"
 	}
 	return cmp.Or(info.Main.Version, "dev")
+}
+
+// committed returns the day of that commit, such as 2026-11-25; "" where it is not known.
+func committed() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return ""
+	}
+	for _, s := range info.Settings {
+		if day, _, cut := strings.Cut(s.Value, "T"); s.Key == "vcs.time" && cut {
+			return day
+		}
+	}
+	return ""
 }
 
 // commit returns the commit that the binary was built from, with a + when there were changes to it.

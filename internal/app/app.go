@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"time"
 
+	"nimsidecar/internal/coalesce"
 	"nimsidecar/internal/config"
 	"nimsidecar/internal/dash"
 	"nimsidecar/internal/gate"
@@ -35,6 +36,8 @@ type Options struct {
 	Reload func() (*config.Config, error) // reads the settings again; nil = they cannot be
 	Demo   bool                           // the answers are synthetic: the dashboard says so
 
+	Service Service // the service manager; Config must have been loaded with its Address
+
 	// Listen and DialContext replace the network in tests; nil is the real one.
 	Listen      func(network, address string) (net.Listener, error)
 	DialContext func(ctx context.Context, network, address string) (net.Conn, error)
@@ -44,11 +47,13 @@ type Options struct {
 type App struct {
 	logger   *slog.Logger
 	shutdown time.Duration // bound of an ordered stop
+	service  Service
 
 	store    *store.Store // nil without a state directory
 	book     *quota.Book
 	gate     *gate.Gate
 	upstream *upstream.Table
+	shared   *coalesce.Group // nil where nothing is shared or kept
 	health   *health.Health
 	metrics  *metrics.Metrics
 
@@ -61,6 +66,7 @@ type App struct {
 
 	proxyListener, metricsListener net.Listener
 	proxyServer, metricsServer     *http.Server
+	accepted                       chan struct{} // closed when the proxy's server takes no connection any more
 
 	running     running
 	connections connections
@@ -81,7 +87,8 @@ func New(o Options) (_ *App, err error) {
 	}
 	c := o.Config
 	a := &App{
-		logger: o.Logger, shutdown: c.ShutdownTimeout, version: o.Version, demo: o.Demo,
+		logger: o.Logger, shutdown: c.ShutdownTimeout, service: o.Service, version: o.Version, demo: o.Demo,
+		accepted: make(chan struct{}),
 		steering: newSteering(c, o.Logger), past: newPast(),
 	}
 	defer func() {
@@ -90,7 +97,7 @@ func New(o Options) (_ *App, err error) {
 		}
 	}()
 
-	if a.proxyListener, err = a.bind(o.Listen, "listen", c.Listen); err != nil {
+	if a.proxyListener, err = a.bind(o.Service.listen(o.Listen), "listen", c.Listen); err != nil {
 		return nil, err
 	}
 	if a.metricsListener, err = a.bind(o.Listen, "metrics_listen", c.MetricsListen); err != nil {
@@ -115,11 +122,12 @@ func New(o Options) (_ *App, err error) {
 
 	a.health = health.New(health.Options{Checks: a.checks()})
 	a.metrics = metrics.New(metrics.Options{Providers: names(c), Version: o.Version, Start: time.Now()})
+	a.shared = shared(c)
 	keeper := guard.New(guardOptions(c, a.metrics))
 	handler := newForwarder(proxy.Options{
 		Guard: keeper, Gate: a.gate, Upstream: a.upstream, Metrics: a.metrics, Logger: slog.New(tap{o.Logger.Handler(), a.past}),
 		MaxBody: int64(c.MaxBody), MaxBytes: int64(c.Queue.MaxBytes), MaxWait: c.Queue.MaxWait,
-		Passthrough: c.Queue.Overflow == config.OverflowPassthrough, Heartbeat: heartbeat(c),
+		Passthrough: c.Queue.Overflow == config.OverflowPassthrough, Heartbeat: heartbeat(c), Coalesce: a.shared,
 	})
 	a.metrics.Watch(a.state(handler))
 	a.steer(o, handler)

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"nimsidecar/internal/proxy"
@@ -40,7 +39,7 @@ func (u *undoStack) run(logger *slog.Logger) {
 	u.steps = nil
 }
 
-// running counts the requests that are inside the proxy, so that a stop can wait for them while the listener stays open.
+// running counts what a stop waits for: the requests that are inside the proxy, while the listener stays open, and connections.
 type running struct {
 	mu    sync.Mutex // guards the following
 	count int
@@ -50,12 +49,16 @@ type running struct {
 // wrap counts the requests that are inside next.
 func (r *running) wrap(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		r.mu.Lock()
-		r.count++
-		r.mu.Unlock()
+		r.begin()
 		defer r.done()
 		next.ServeHTTP(w, req)
 	})
+}
+
+func (r *running) begin() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.count++
 }
 
 func (r *running) done() {
@@ -68,7 +71,14 @@ func (r *running) done() {
 	}
 }
 
-// idle is closed once no request runs.
+// now is how many run.
+func (r *running) now() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.count
+}
+
+// idle is closed once none runs.
 func (r *running) idle() <-chan struct{} {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -85,15 +95,15 @@ func (r *running) idle() <-chan struct{} {
 }
 
 // connections counts the open connections of clients, as the server tells of them.
-type connections struct{ open atomic.Int64 }
+type connections struct{ open running }
 
 // count is an http.Server's ConnState hook. net/http tells of each connection's beginning and end exactly once.
 func (c *connections) count(_ net.Conn, state http.ConnState) {
 	switch state {
 	case http.StateNew:
-		c.open.Add(1)
+		c.open.begin()
 	case http.StateClosed, http.StateHijacked:
-		c.open.Add(-1)
+		c.open.done()
 	}
 }
 
@@ -105,7 +115,7 @@ const cutGrace = time.Second
 func (a *App) Run(ctx context.Context) error {
 	parts, stopParts := context.WithCancel(context.Background()) // outlives ctx: running requests need the gate until they end
 	defer stopParts()
-	failed := make(chan error, 10) // one place a part, so that none blocks
+	failed := make(chan error, 11) // one place a part, so that none blocks
 	var group sync.WaitGroup
 	start := func(name string, run func() error) {
 		group.Go(func() {
@@ -125,8 +135,13 @@ func (a *App) Run(ctx context.Context) error {
 	start("historian", func() error { return a.historian(parts) })
 	start("settings", func() error { return a.watch(parts) })
 	start("metrics server", func() error { return a.metricsServer.Serve(a.metricsListener) })
-	start("proxy server", func() error { return a.proxyServer.Serve(a.proxyListener) })
+	start("proxy server", func() error {
+		defer close(a.accepted)
+		return a.proxyServer.Serve(a.proxyListener)
+	})
+	start("watchdog", func() error { return a.service.feed(parts, a.gate.Beat) })
 	a.logger.Info("serving")
+	a.service.tell("READY=1", "STATUS=serving on "+a.Addr())
 
 	var err error
 	select {
@@ -142,10 +157,17 @@ func (a *App) Run(ctx context.Context) error {
 }
 
 // stop ends the sidecar in order: readiness off; who waits and who comes is told to come again; what runs may finish within the
-// bound, and is cut, aloud, at its end; the proxy's listener closes, the metrics' last.
+// bound, and is cut, aloud, at its end; the proxy's listener closes, the metrics' last. A listener that a service manager keeps is let go
+// first.
 func (a *App) stop() {
 	began := time.Now()
 	a.logger.Info("draining", "timeout", a.shutdown.String())
+	a.service.tell("STOPPING=1", "STATUS=draining")
+	if a.service.Listener != nil {
+		_ = a.proxyListener.Close() // the manager keeps it: who comes from now on waits for the next process
+		<-a.accepted
+		a.proxyServer.SetKeepAlivesEnabled(false) // who has come is served, and then let go
+	}
 	a.steering.close()
 	a.health.SetDraining()
 	a.gate.Drain()
@@ -162,6 +184,12 @@ func (a *App) stop() {
 		}
 	}
 	a.feed.Close()
+	if a.service.Listener != nil { // Shutdown would drop a request that is just being read
+		select {
+		case <-a.connections.open.idle():
+		case <-time.After(cutGrace):
+		}
+	}
 	a.close("proxy", a.proxyServer)
 	select { // those whose connection had to be closed under them still write their log line
 	case <-a.running.idle():

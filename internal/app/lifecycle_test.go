@@ -99,7 +99,7 @@ func TestConnectionsAreCountedFromBeginningToEnd(t *testing.T) {
 	var c connections
 	for _, tt := range []struct {
 		state http.ConnState
-		want  int64
+		want  int
 	}{
 		{http.StateNew, 1},
 		{http.StateActive, 1},
@@ -109,7 +109,7 @@ func TestConnectionsAreCountedFromBeginningToEnd(t *testing.T) {
 		{http.StateHijacked, 0},
 	} {
 		c.count(nil, tt.state)
-		if got := c.open.Load(); got != tt.want {
+		if got := c.open.now(); got != tt.want {
 			t.Errorf("after %s %d are open; want %d", tt.state, got, tt.want)
 		}
 	}

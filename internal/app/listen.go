@@ -44,6 +44,14 @@ func (a *App) bind(listen func(network, address string) (net.Listener, error), s
 	return l, nil
 }
 
+// listen returns what the proxy's listener is made with: the one that was passed is already there.
+func (s Service) listen(bind func(network, address string) (net.Listener, error)) func(network, address string) (net.Listener, error) {
+	if s.Listener == nil {
+		return bind
+	}
+	return func(string, string) (net.Listener, error) { return s.Listener, nil }
+}
+
 // winRefused is Windows' ECONNREFUSED.
 const winRefused = syscall.Errno(10061)
 

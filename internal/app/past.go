@@ -22,8 +22,8 @@ import (
 type past struct {
 	mu       sync.Mutex // guards the following
 	log      *history.Log
-	finished []dash.Request // a ring of the last shownRequests
-	next     int            // where the next goes
+	finished []finished // a ring of the last shownRequests
+	next     int        // where the next goes
 	changes  map[limit.Scope]change
 	charged  map[limit.Scope]counts // at the last sample
 }
@@ -64,28 +64,28 @@ func (p *past) change(s limit.Scope) (c change, ok bool) {
 }
 
 // end notes a request that has ended, and how long it waited if it was in the waiting room.
-func (p *past) end(now time.Time, r dash.Request, class priority.Class, waited bool) {
+func (p *past) end(f *finished) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if waited {
-		p.log.Waited(now, int(class), time.Duration(r.QueuedMS)*time.Millisecond)
+	if f.waited() {
+		p.log.Waited(f.ended, int(f.class), time.Duration(f.queued)*time.Millisecond)
 	}
 	if len(p.finished) < shownRequests {
-		p.finished = append(p.finished, r)
+		p.finished = append(p.finished, *f)
 		return
 	}
-	p.finished[p.next] = r
+	p.finished[p.next] = *f
 	p.next = (p.next + 1) % shownRequests
 }
 
 // requests returns the last requests, the newest first.
 func (p *past) requests() []dash.Request {
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	all := slices.Concat(p.finished[p.next:], p.finished[:p.next])
-	slices.Reverse(all)
-	if all == nil {
-		all = []dash.Request{}
+	last := slices.Concat(p.finished[p.next:], p.finished[:p.next])
+	p.mu.Unlock()
+	all := make([]dash.Request, 0, len(last))
+	for i := range last {
+		all = append(all, last[len(last)-1-i].request())
 	}
 	return all
 }

@@ -39,41 +39,108 @@ func (t tap) WithAttrs(attrs []slog.Attr) slog.Handler {
 // WithGroup implements slog.Handler.
 func (t tap) WithGroup(name string) slog.Handler { return tap{t.Handler.WithGroup(name), t.past} }
 
-// see reads a line.
+// finished is what the line of a request says: what the dashboard shows of it, in a form that costs a request nothing but the copy.
+type finished struct {
+	ended                                         time.Time
+	id, agent, model, provider, key, path, reason string
+	class                                         priority.Class
+	stream                                        bool
+
+	status, attempts          int64
+	queued, took, first       int64 // milliseconds
+	inputTokens, outputTokens int64
+}
+
+// see reads a line. What it does not know, it passes over.
 func (t tap) see(line slog.Record) {
-	values := make(map[string]slog.Value, line.NumAttrs())
-	line.Attrs(func(a slog.Attr) bool { values[a.Key] = a.Value; return true })
-	word := func(key string) string { return values[key].String() }
-	number := func(key string) int64 {
-		if v := values[key]; v.Kind() == slog.KindInt64 {
-			return v.Int64()
+	f := finished{ended: line.Time, class: priority.Normal}
+	line.Attrs(func(a slog.Attr) bool { f.read(a); return true })
+	t.past.end(&f)
+}
+
+// read reads one attribute of a line.
+func (f *finished) read(a slog.Attr) {
+	switch a.Value.Kind() {
+	case slog.KindString:
+		if into := f.word(a.Key); into != nil {
+			*into = a.Value.String()
+		} else if a.Key == "priority" {
+			f.class, _ = priority.Parse(a.Value.String()) // it was written by String
 		}
-		return 0
+	case slog.KindInt64:
+		if into := f.number(a.Key); into != nil {
+			*into = a.Value.Int64()
+		}
+	case slog.KindBool:
+		f.stream = f.stream || a.Key == "stream" && a.Value.Bool()
 	}
-	class, err := priority.Parse(word("priority"))
-	if err != nil {
-		class = priority.Normal
+}
+
+// word returns where the text of that name belongs, nil where it is not shown.
+func (f *finished) word(key string) *string {
+	switch key {
+	case "id":
+		return &f.id
+	case "agent":
+		return &f.agent
+	case "model":
+		return &f.model
+	case "provider":
+		return &f.provider
+	case "key":
+		return &f.key
+	case "path":
+		return &f.path
+	case "reason":
+		return &f.reason
 	}
-	queued, took, first := number("queue_ms"), number("upstream_ms"), number("first_byte_ms")
+	return nil
+}
+
+// number returns where the number of that name belongs, nil where it is not shown.
+func (f *finished) number(key string) *int64 {
+	switch key {
+	case "status":
+		return &f.status
+	case "attempts":
+		return &f.attempts
+	case "queue_ms":
+		return &f.queued
+	case "upstream_ms":
+		return &f.took
+	case "first_byte_ms":
+		return &f.first
+	case "input_tokens":
+		return &f.inputTokens
+	case "output_tokens":
+		return &f.outputTokens
+	}
+	return nil
+}
+
+// waited reports whether the request was in the waiting room.
+func (f *finished) waited() bool { return f.status != 499 || f.queued > 0 }
+
+// request returns the request as the dashboard shows it.
+func (f *finished) request() dash.Request {
+	total := max(f.queued+f.took, f.first)
 	r := dash.Request{
-		ID: word("id"), Class: class.String(), Agent: word("agent"), Model: text(word("model")), Provider: word("provider"),
-		Key: text(word("key")), Path: word("path"), Status: int(number("status")), Reason: text(word("reason")), QueuedMS: queued,
-		TotalMS: max(queued+took, first), Attempts: []dash.Attempt{},
+		ID: f.id, Class: f.class.String(), Agent: f.agent, Model: text(f.model), Provider: f.provider, Key: text(f.key), Path: f.path,
+		Stream: f.stream, Status: int(f.status), Reason: text(f.reason), QueuedMS: f.queued, TotalMS: total, Attempts: []dash.Attempt{},
+		Started: f.ended.Add(-time.Duration(total) * time.Millisecond).UnixMilli(),
 	}
-	r.Stream = values["stream"].Kind() == slog.KindBool && values["stream"].Bool()
-	r.Started = line.Time.Add(-time.Duration(r.TotalMS) * time.Millisecond).UnixMilli()
-	if first > 0 {
-		r.FirstByteMS = &first
+	if f.first > 0 {
+		r.FirstByteMS = &f.first
 	}
-	if number("attempts") > 0 {
+	if f.attempts > 0 {
 		outcome := "ok"
-		if r.Status >= 400 {
+		if f.status >= 400 {
 			outcome = "error"
 		}
-		r.Attempts = append(r.Attempts, dash.Attempt{AtMS: queued, TookMS: took, Outcome: outcome})
+		r.Attempts = append(r.Attempts, dash.Attempt{AtMS: f.queued, TookMS: f.took, Outcome: outcome})
 	}
-	if in, out := number("input_tokens"), number("output_tokens"); in+out > 0 {
-		r.InputTokens, r.OutputTokens = &in, &out
+	if f.inputTokens+f.outputTokens > 0 {
+		r.InputTokens, r.OutputTokens = &f.inputTokens, &f.outputTokens
 	}
-	t.past.end(line.Time, r, class, r.Status != 499 || queued > 0)
+	return r
 }

@@ -3,6 +3,7 @@ package app
 import (
 	"time"
 
+	"nimsidecar/internal/coalesce"
 	"nimsidecar/internal/config"
 	"nimsidecar/internal/guard"
 	"nimsidecar/internal/limit"
@@ -115,6 +116,19 @@ func heartbeat(c *config.Config) proxy.Heartbeat {
 	}
 }
 
+// shared is what identical requests share calls and answers by; nil where the settings name no model for it.
+func shared(c *config.Config) *coalesce.Group {
+	if len(c.Coalesce.Models)+len(c.Cache.Models) == 0 {
+		return nil
+	}
+	return coalesce.New(coalesce.Options{
+		Coalesce:     coalesce.Rules{Models: c.Coalesce.Models, Paths: c.Coalesce.Paths},
+		Cache:        coalesce.Rules{Models: c.Cache.Models, Paths: c.Cache.Paths},
+		ShareClients: c.Coalesce.ShareClients, MaxAnswer: int64(c.Coalesce.MaxAnswer),
+		MaxBytes: int64(c.Cache.MaxBytes), MaxAge: c.Cache.MaxAge,
+	})
+}
+
 // userAgent is what upstreams see of us where a client's own would be refused.
 func userAgent(version string) string { return "nim-sidecar/" + version }
 
@@ -140,9 +154,10 @@ func isLoopback(address string) bool {
 // state answers what the gauges ask at each scrape.
 func (a *App) state(handler *forwarder) func() metrics.State {
 	return func() metrics.State {
-		now, c := time.Now(), a.steering.config()
+		now, c, kept := time.Now(), a.steering.config(), a.shared.View()
 		s := metrics.State{
-			Depth: a.gate.Depth(), QueueBytes: handler.Held(), OpenConnections: int(a.connections.open.Load()),
+			CacheBytes: kept.Bytes, CacheAnswers: kept.Answers, Coalescing: kept.Waiting,
+			Depth: a.gate.Depth(), QueueBytes: handler.Held(), OpenConnections: a.connections.open.now(),
 			Unsolicited: a.upstream.Unsolicited(), Healthy: a.health.Healthy(), StoreDegraded: a.store != nil && a.store.Degraded() != nil,
 			Viewers: a.feed.Viewers(), ReloadFailures: a.steering.failures.Load(), ReloadFailed: a.steering.fileError() != nil,
 			Providers: make([]metrics.Pace, len(c.Providers)),

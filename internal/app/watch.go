@@ -47,4 +47,8 @@ func stamp(name string) string {
 }
 
 // Reload reads the settings file again, as SIGHUP asks, and applies what may change while running. With an error nothing has changed.
-func (a *App) Reload(ctx context.Context) error { return a.steering.Reload(ctx) }
+func (a *App) Reload(ctx context.Context) error {
+	a.service.tell("RELOADING=1", "MONOTONIC_USEC="+monotonic())
+	defer a.service.tell("READY=1")
+	return a.steering.Reload(ctx)
+}

@@ -144,12 +144,6 @@ func (l *loader) warn() {
 			}
 		}
 	}
-	each(l.root, reflect.ValueOf(l.config).Elem(), "", func(n *node, v reflect.Value, path string) {
-		acts, later := n.tag.Lookup("later")
-		if from := l.config.origins[path]; later && from.layer >= byFile && show(v) != acts {
-			l.warning("%s is set by %s: %s", path, from, strings.ReplaceAll(notYet(acts), "`", ""))
-		}
-	})
 }
 
 // each visits every value under a group, with its path; of a list, those of every entry.

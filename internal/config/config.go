@@ -11,7 +11,7 @@
 //
 // The tags: yaml is the key; env the variables, the first of which names the setting and its flag, and each of a secret also exists
 // with _FILE behind it; default and example are values as a user writes them; enum, min and max bound a value; form names a check of
-// form.go; later marks a setting that this version only accepts, and says as which value it acts.
+// form.go.
 package config
 
 import (
@@ -219,25 +219,25 @@ type Admin struct {
 // Coalesce is about identical deterministic requests, which share one upstream call while it is under way.
 type Coalesce struct {
 	// The models whose identical deterministic requests share one upstream call: names, in which `*` stands for any text. None: no sharing.
-	Models []string `yaml:"models" env:"SIDECAR_COALESCE_MODELS" example:"nvidia/*" later:"-"`
+	Models []string `yaml:"models" env:"SIDECAR_COALESCE_MODELS" example:"nvidia/*"`
 	// The paths below `/v1` on which they do. Requests to paths that generate text must have `temperature` 0 and one answer that is not stored; those to all others that are named here count as deterministic.
-	Paths []string `yaml:"paths" env:"SIDECAR_COALESCE_PATHS" default:"/embeddings,/chat/completions,/completions,/messages,/responses" form:"path" later:"-"`
+	Paths []string `yaml:"paths" env:"SIDECAR_COALESCE_PATHS" default:"/embeddings,/chat/completions,/completions,/messages,/responses" form:"path"`
 	// Whether clients with keys of their own get each other's answers, kept ones included. Where the clients' own credentials go upstream they never do.
-	ShareClients bool `yaml:"share_clients" env:"SIDECAR_COALESCE_SHARE_CLIENTS" default:"false" later:"-"`
+	ShareClients bool `yaml:"share_clients" env:"SIDECAR_COALESCE_SHARE_CLIENTS" default:"false"`
 	// The largest answer that is shared or kept.
-	MaxAnswer Size `yaml:"max_answer" env:"SIDECAR_COALESCE_MAX_ANSWER" default:"8MB" min:"1KB" max:"256MB" later:"-"`
+	MaxAnswer Size `yaml:"max_answer" env:"SIDECAR_COALESCE_MAX_ANSWER" default:"8MB" min:"1KB" max:"256MB"`
 }
 
 // Cache is about exact answers to deterministic requests, which are kept in memory.
 type Cache struct {
 	// The models whose answers to deterministic requests are kept: names, in which `*` stands for any text. None: no cache.
-	Models []string `yaml:"models" env:"SIDECAR_CACHE_MODELS" example:"nvidia/*embed*" later:"-"`
+	Models []string `yaml:"models" env:"SIDECAR_CACHE_MODELS" example:"nvidia/*embed*"`
 	// The paths below `/v1` whose answers are kept; what counts as deterministic is as with `coalesce.paths`.
-	Paths []string `yaml:"paths" env:"SIDECAR_CACHE_PATHS" default:"/embeddings,/chat/completions,/completions,/messages,/responses" form:"path" later:"-"`
+	Paths []string `yaml:"paths" env:"SIDECAR_CACHE_PATHS" default:"/embeddings,/chat/completions,/completions,/messages,/responses" form:"path"`
 	// How many bytes all kept answers may have together; when there is no room, those go that were asked for least recently.
-	MaxBytes Size `yaml:"max_bytes" env:"SIDECAR_CACHE_MAX_BYTES" default:"64MB" min:"1KB" later:"-"`
+	MaxBytes Size `yaml:"max_bytes" env:"SIDECAR_CACHE_MAX_BYTES" default:"64MB" min:"1KB"`
 	// How long an answer is kept.
-	MaxAge time.Duration `yaml:"max_age" env:"SIDECAR_CACHE_MAX_AGE" default:"1h" min:"1s" max:"720h" later:"-"`
+	MaxAge time.Duration `yaml:"max_age" env:"SIDECAR_CACHE_MAX_AGE" default:"1h" min:"1s" max:"720h"`
 }
 
 // Shared is about several sidecars with one quota.

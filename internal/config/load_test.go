@@ -306,8 +306,6 @@ func TestWarnings(t *testing.T) {
 		{"nothing odd", layers{env: []string{"SIDECAR_LISTEN=:0", "SIDECAR_ALLOW_OPEN=true", "HOME=/root", "SIDECAR_API_KEYS_FILE=k"}, files: map[string]string{"k": "a"}}, nil},
 		{"a slip", layers{env: []string{"SIDECAR_QUEUE_CAPACTIY=5"}}, []string{"SIDECAR_QUEUE_CAPACTIY is no setting and is not used: did you mean SIDECAR_QUEUE_CAPACITY?"}},
 		{"what Kubernetes makes for a service", layers{env: []string{"SIDECAR_PORT_9190_TCP_PROTO=tcp"}}, []string{"SIDECAR_PORT_9190_TCP_PROTO is no setting and is not used"}},
-		{"a setting of a later version", layers{file: "cache:\n  max_age: 2h"}, []string{"cache.max_age is set by c.yaml:2:12: This version accepts it and does not act on it yet."}},
-		{"by a flag", layers{flags: []string{"--cache-max-age=2h"}}, []string{"cache.max_age is set by --cache-max-age: This version accepts it and does not act on it yet."}},
 		{
 			"a key that would go elsewhere",
 			layers{file: "providers: [{name: own, url: http://own/v1, accounts: [{keys: a}]}]", env: []string{"NVIDIA_API_KEY=nv"}},

@@ -85,13 +85,12 @@ func (p *printer) explained(group *node) {
 		if len(n.Env) > 0 {
 			p.line("# (%s)", strings.Join(n.Env, ", "))
 		}
-		_, later := n.tag.Lookup("later")
 		switch {
 		case n.list() && !n.spoken() && !strings.Contains(p.indent, "#"):
 			p.deeper("# ", func() { p.group(n) })
 		case n.inner != nil:
 			p.group(n)
-		case (n.Default == "" || later) && !strings.Contains(p.indent, "#"):
+		case n.Default == "" && !strings.Contains(p.indent, "#"):
 			p.line("# %s: %s", n.key, n.literal(cmp.Or(n.Default, n.Example)))
 		default:
 			p.line("%s: %s", n.key, n.literal(cmp.Or(n.Default, n.Example)))

@@ -43,11 +43,11 @@ type node struct {
 // root returns the tree. It is made anew each time, which is rare and takes microseconds, so that nothing here is global.
 func root() *node {
 	t := reflect.TypeFor[Config]()
-	return &node{typ: t, inner: innerOf(t, "")}
+	return &node{typ: t, inner: innerOf(t, "", help())}
 }
 
-// innerOf returns what the fields of a struct are as settings. A field with neither a key nor a variable is none.
-func innerOf(t reflect.Type, path string) []*node {
+// innerOf returns what the fields of a struct are as settings, with their help. A field with neither a key nor a variable is none.
+func innerOf(t reflect.Type, path string, help map[string]string) []*node {
 	var all []*node
 	for i := range t.NumField() {
 		f := t.Field(i)
@@ -55,25 +55,22 @@ func innerOf(t reflect.Type, path string) []*node {
 		if n.key == "" && f.Tag.Get("env") == "" {
 			continue
 		}
-		n.Setting = settingOf(t.Name(), f, strings.TrimPrefix(path+"."+n.key, "."))
+		n.Setting = settingOf(f, strings.TrimPrefix(path+"."+n.key, "."), help[t.Name()+"."+f.Name])
 		switch element := f.Type; {
 		case isGroup(element):
-			n.inner = innerOf(element, n.Path)
+			n.inner = innerOf(element, n.Path, help)
 		case n.list():
-			n.inner = innerOf(element.Elem(), n.Path+"[]")
+			n.inner = innerOf(element.Elem(), n.Path+"[]", help)
 		}
 		all = append(all, n)
 	}
 	return all
 }
 
-func settingOf(group string, f reflect.StructField, path string) Setting {
+func settingOf(f reflect.StructField, path, help string) Setting {
 	s := Setting{
-		Path: path, Type: allowed(f), Default: f.Tag.Get("default"), Example: f.Tag.Get("example"), Help: help()[group+"."+f.Name],
+		Path: path, Type: allowed(f), Default: f.Tag.Get("default"), Example: f.Tag.Get("example"), Help: help,
 		Secret: isSecret(f.Type), Switch: f.Type.Kind() == reflect.Bool,
-	}
-	if value, ok := f.Tag.Lookup("later"); ok {
-		s.Help += " " + notYet(value)
 	}
 	if env := f.Tag.Get("env"); env != "" {
 		s.Env = strings.Split(env, ",")
@@ -143,12 +140,4 @@ func (n *node) walk(yield func(*node) bool) bool {
 		}
 	}
 	return true
-}
-
-// notYet says what a setting does that this version only accepts: it acts as value, whatever is set; "-" is nothing to speak of.
-func notYet(value string) string {
-	if value == "" || value == "-" {
-		return "This version accepts it and does not act on it yet."
-	}
-	return "This version accepts it and always acts as `" + value + "`."
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"io/fs"
 	"net/http"
+	"sync"
 	"time"
 
 	"nimsidecar/internal/history"
@@ -66,7 +67,7 @@ const DefaultPatience = 10 * time.Second
 type Dash struct {
 	Options
 	routes []route
-	page   *page
+	page   func() *page // read when somebody first looks: nobody does at most sidecars, which need not hold it
 }
 
 // New returns a Dash.
@@ -81,7 +82,7 @@ func New(o Options) *Dash {
 	if o.Page == nil {
 		o.Page = built()
 	}
-	d := &Dash{Options: o, page: newPage(o.Page)}
+	d := &Dash{Options: o, page: sync.OnceValue(func() *page { return newPage(o.Page) })}
 	d.routes = d.table()
 	return d
 }

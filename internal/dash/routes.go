@@ -53,7 +53,7 @@ func (d *Dash) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if !strings.HasPrefix(path, "api/") {
-		d.page.serve(d, w, r, path)
+		d.page().serve(d, w, r, path)
 		return
 	}
 	for _, route := range d.routes {

@@ -7,6 +7,7 @@ package demo
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -39,18 +40,29 @@ type Agent struct {
 	Stream  bool           // whether it asks for streams
 	Workers int            // how many requests it has under way at most
 	Pause   time.Duration  // from the end of an answer to the next request: between half of it and one and a half
+
+	// Together is whether all workers ask at the same time, and pause when the last has its answer: a burst.
+	Together bool
 }
 
-// Sample returns agents of all four classes, together somewhat more than a few requests a second can satisfy.
+// The models of the sample.
+const (
+	Large = "meta/llama-3.3-70b-instruct"
+	Small = "meta/llama-3.1-8b-instruct"
+	Coder = "qwen/qwen2.5-coder-32b-instruct"
+)
+
+// Sample returns agents of all four classes, together somewhat more than a dozen requests a second can satisfy.
 func Sample() []Agent {
-	const large, small = "meta/llama-3.3-70b-instruct", "meta/llama-3.1-8b-instruct"
 	return []Agent{
-		{Name: "chat-ui", Model: large, Class: priority.Urgent, Stream: true, Workers: 2, Pause: 4 * time.Second},
-		{Name: "pair-programmer", Model: large, Class: priority.High, Stream: true, Workers: 3, Pause: 2 * time.Second},
-		{Name: "reviewer", Model: large, Class: priority.Normal, Stream: true, Workers: 5, Pause: time.Second},
-		{Name: "researcher", Model: small, Class: priority.Normal, Workers: 6, Pause: time.Second},
-		{Name: "nightly-labels", Model: large, Class: priority.Low, Workers: 12},
-		{Name: "embedder", Model: small, Class: priority.Low, Workers: 6, Pause: 500 * time.Millisecond},
+		{Name: "chat-ui", Model: Large, Class: priority.Urgent, Stream: true, Workers: 2, Pause: 4 * time.Second},
+		{Name: "incident-bot", Model: Large, Class: priority.Urgent, Stream: true, Workers: 12, Pause: 20 * time.Second, Together: true},
+		{Name: "pair-programmer", Model: Coder, Class: priority.High, Stream: true, Workers: 5, Pause: 2 * time.Second},
+		{Name: "planner", Model: Large, Class: priority.High, Stream: true, Workers: 3, Pause: 3 * time.Second},
+		{Name: "reviewer", Model: Coder, Class: priority.Normal, Stream: true, Workers: 5, Pause: time.Second},
+		{Name: "researcher", Model: Large, Class: priority.Normal, Workers: 8, Pause: time.Second},
+		{Name: "nightly-labels", Model: Large, Class: priority.Low, Workers: 12},
+		{Name: "embedder", Model: Small, Class: priority.Low, Workers: 4, Pause: time.Second},
 	}
 }
 
@@ -89,6 +101,10 @@ func (t *Traffic) Refused(c priority.Class) int64 { return t.refused[c].Load() }
 func (t *Traffic) Run(ctx context.Context) error {
 	var group sync.WaitGroup
 	for _, a := range t.Agents {
+		if a.Together {
+			group.Go(func() { t.burst(ctx, a) })
+			continue
+		}
 		for range a.Workers {
 			group.Go(func() { t.work(ctx, a) })
 		}
@@ -104,19 +120,41 @@ func (t *Traffic) Run(ctx context.Context) error {
 func (t *Traffic) work(ctx context.Context, a Agent) {
 	pause := time.Duration(t.Random() * float64(a.Pause))
 	for number := 1; sleep(ctx, pause); number++ {
-		again, err := t.ask(ctx, a, number)
-		switch {
-		case ctx.Err() != nil:
-			return
-		case err != nil:
-			t.refused[a.Class].Add(1)
-			t.Logger.Debug("sample request refused", "agent", a.Name, "error", err)
-			pause = again
-		default:
-			t.answered[a.Class].Add(1)
-			pause = time.Duration((0.5 + t.Random()) * float64(a.Pause))
-		}
+		pause = cmp.Or(t.count(ctx, a, number), t.pause(a))
 	}
+}
+
+// burst is all workers of an agent that asks together.
+func (t *Traffic) burst(ctx context.Context, a Agent) {
+	pause := time.Duration(t.Random() * float64(a.Pause))
+	for number := 1; sleep(ctx, pause); number += a.Workers {
+		var group sync.WaitGroup
+		for i := range a.Workers {
+			group.Go(func() { t.count(ctx, a, number+i) })
+		}
+		group.Wait()
+		pause = t.pause(a)
+	}
+}
+
+// pause returns how long an agent pauses now.
+func (t *Traffic) pause(a Agent) time.Duration {
+	return time.Duration((0.5 + t.Random()) * float64(a.Pause))
+}
+
+// count sends one request and counts how it ended. After a refusal it says when to try again.
+func (t *Traffic) count(ctx context.Context, a Agent, number int) (again time.Duration) {
+	again, err := t.ask(ctx, a, number)
+	switch {
+	case ctx.Err() != nil:
+	case err != nil:
+		t.refused[a.Class].Add(1)
+		t.Logger.Debug("sample request refused", "agent", a.Name, "error", err)
+		return again
+	default:
+		t.answered[a.Class].Add(1)
+	}
+	return 0
 }
 
 // afterRefusal is the pause after a refusal that names none.

@@ -20,6 +20,7 @@ func (g *Gate) Run(ctx context.Context) error {
 		if next := g.dispatch(); !next.IsZero() {
 			timer.Reset(time.Until(next))
 		}
+		g.turns.Add(1)
 		select {
 		case <-ctx.Done():
 			return nil
@@ -27,6 +28,14 @@ func (g *Gate) Run(ctx context.Context) error {
 		case <-timer.C:
 		}
 	}
+}
+
+// Beat has Run turn once more, and returns how often it has turned. It never blocks: where the number is still the same some time later,
+// Run hangs.
+func (g *Gate) Beat() uint64 {
+	turns := g.turns.Load()
+	g.nudge()
+	return turns
 }
 
 // dispatch runs a round and returns when the next one is due; the zero time is not before an event.
@@ -97,7 +106,7 @@ func (g *Gate) expireLocked(now, by time.Time) {
 
 // refuseLocked takes a waiter out and refuses it.
 func (g *Gate) refuseLocked(now time.Time, t *Ticket, reason Reason) {
-	g.room.Remove(&t.item)
+	g.room.Remove(t.item)
 	t.decideLocked(now, nil, g.refusal(reason, t.eta(now)))
 }
 

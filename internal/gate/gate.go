@@ -74,6 +74,7 @@ type Gate struct {
 	wake    chan struct{} // capacity 1: something changed for Run to look at
 
 	arrivals atomic.Uint64 // the last arrival number given
+	turns    atomic.Uint64 // rounds of Run that are over
 
 	// busy says that somebody waits or that the gate drains: then there are no short cuts past mu. It is set under mu, before the
 	// budget is asked for whoever waits.
@@ -185,12 +186,12 @@ func (g *Gate) admit(t *Ticket, notBefore time.Time, newcomer bool) {
 			t.arrival = arrival
 		}
 	}
-	t.item = sched.Item[*Ticket]{
+	t.item = &sched.Item[*Ticket]{
 		Value: t, Class: r.Class, Agent: r.Agent, Arrival: t.arrival, Again: !newcomer, Lanes: r.Lanes, NotBefore: notBefore,
 		Deadline: deadline, Announced: r.Announced,
 	}
 	t.waiting.Store(true)
-	g.room.Add(&t.item)
+	g.room.Add(t.item)
 	g.entersLocked(now, r.Lanes)
 	if newcomer {
 		g.demand.comes(now, r)

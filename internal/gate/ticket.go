@@ -21,10 +21,10 @@ type Ticket struct {
 	// is true, and belong to the owner while it is false.
 	waiting atomic.Bool
 
-	item    sched.Item[*Ticket]
-	since   time.Time     // begin of this wait
-	waited  time.Duration // all waits that have ended
-	decided chan struct{} // made when somebody waits for it; closed and let go by the decision
+	item    *sched.Item[*Ticket] // made when it has to wait, which most need not
+	since   time.Time            // begin of this wait
+	waited  time.Duration        // all waits that have ended
+	decided chan struct{}        // made when somebody waits for it; closed and let go by the decision
 	grant   *Grant
 	refusal *Refusal
 	taken   bool // Result has handed out the grant

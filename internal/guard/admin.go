@@ -42,12 +42,19 @@ func (a Admin) MayRead(r *http.Request) Permit {
 }
 
 // MayWrite says whether a request may change something. Where there is a token it must be shown, on this machine too; without one the
-// request must come from this machine.
+// request must come from this machine, and from no other page than our own: a page that the settings let use the sidecar is not its
+// administrator because its browser runs here.
 func (a Admin) MayWrite(r *http.Request) Permit {
-	if IsLocal(r) {
+	if IsLocal(r) && !fromOtherPage(r) {
 		return a.permit(r, Granted)
 	}
 	return a.permit(r, Remote)
+}
+
+// fromOtherPage reports whether a request says that it comes from a page which is not ours.
+func fromOtherPage(r *http.Request) bool {
+	given := r.Header["Origin"]
+	return len(given) > 0 && !isOwn(given[0], r.Host)
 }
 
 // permit checks the token; without one is what holds where none is configured.

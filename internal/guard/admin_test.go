@@ -45,6 +45,11 @@ func TestWhoMayLookAndChange(t *testing.T) {
 		{"elsewhere, claiming to be passed on from here", without, from(remote, "X-Forwarded-For: 127.0.0.1"), Remote, Remote},
 		{"a peer without an address", without, from("@"), Remote, Remote},
 
+		{"our own page", without, from(local, "Origin: http://example.com"), Granted, Granted},
+		{"a listed page in a browser of this machine", without, from(local, "Origin: https://chat.example"), Granted, Remote},
+		{"a listed page without the token", with, from(local, "Origin: https://chat.example"), Granted, TokenLess},
+		{"a listed page with the token", with, from(local, "Origin: https://chat.example", "Authorization: Bearer "+token), Granted, Granted},
+
 		{"this machine without the token", with, from(local), Granted, TokenLess},
 		{"this machine with the token", with, from(local, "Authorization: Bearer "+token), Granted, Granted},
 		{"this machine with another token", with, from(local, "Authorization: Bearer "+token+"x"), Granted, TokenLess},
@@ -71,4 +76,21 @@ func TestAUnixSocketIsThisMachine(t *testing.T) {
 	if r.Header.Set("X-Forwarded-For", "203.0.113.5"); IsLocal(r) {
 		t.Error("IsLocal() of one that was passed on = true; want false")
 	}
+}
+
+// FuzzMayWrite: nobody changes anything but with the whole token, whatever the header looks like.
+func FuzzMayWrite(f *testing.F) {
+	const token = "tok-5f3a"
+	for _, seed := range []string{"", "Bearer", "Bearer " + token, "bearer  " + token + " ", "Basic " + token, token, "Bearer " + token + "x", "Bearer \x00"} {
+		f.Add(seed)
+	}
+	admin := NewAdmin(secret.New(token))
+	f.Fuzz(func(t *testing.T, authorization string) {
+		r := from("127.0.0.1:5000")
+		r.Header["Authorization"] = []string{authorization}
+		shown := len(authorization) > 7 && strings.EqualFold(authorization[:7], "bearer ") && strings.TrimSpace(authorization[7:]) == token
+		if got := admin.MayWrite(r) == Granted; got != shown {
+			t.Errorf("MayWrite with Authorization %q = %v; want %v", authorization, got, shown)
+		}
+	})
 }

@@ -62,6 +62,9 @@ var reasons = []string{
 	"forbidden_origin", other,
 }
 
+// marks are the words of coalesce.Mark.
+var marks = []string{"hit", "coalesced", "miss", "bypass", other}
+
 // classes are the words of hint.Class that are ever tried again.
 var classes = []string{
 	"quota", "queue_full_upstream", "worker_exhausted", "no_worker", "degraded", "inactive", "not_entitled", "key_dead", "credits",
@@ -96,6 +99,7 @@ type Metrics struct {
 	unknown     func() upstream     // of a provider that is not configured; made at first use
 	retries     map[string]prometheus.Counter
 	rejections  map[string]prometheus.Counter
+	shared      map[string]prometheus.Counter
 	changes     map[string]map[string]prometheus.Counter // of state, by provider and new state
 	passthrough prometheus.Counter
 }
@@ -142,6 +146,11 @@ func New(o Options) *Metrics {
 		Name: "sidecar_rejections_total",
 		Help: "Requests answered with an error of the sidecar's own, by the X-Sidecar-Reason of the answer.",
 	}, []string{"reason"}), reasons)
+	m.shared = children(factory.NewCounterVec(prometheus.CounterOpts{
+		Name: "sidecar_cache_requests_total",
+		Help: "Requests while calls or answers are shared, by what became of them: hit (a kept answer), coalesced (the answer to another's " +
+			"call), miss (a call of its own) or bypass (not one to share).",
+	}, []string{"result"}), marks)
 	return m
 }
 
@@ -222,6 +231,18 @@ func readings(o Options) []reading {
 		{
 			gauge, "sidecar_queue_bytes", "Memory held by the bodies of waiting requests.",
 			nil, func(s *State, put put) { put(float64(s.QueueBytes)) },
+		},
+		{
+			gauge, "sidecar_cache_bytes", "Memory held by kept answers.",
+			nil, func(s *State, put put) { put(float64(s.CacheBytes)) },
+		},
+		{
+			gauge, "sidecar_cache_answers", "Kept answers.",
+			nil, func(s *State, put put) { put(float64(s.CacheAnswers)) },
+		},
+		{
+			gauge, "sidecar_coalesce_waiting", "Requests waiting for the answer to another's call.",
+			nil, func(s *State, put put) { put(float64(s.Coalescing)) },
 		},
 		{
 			gauge, "sidecar_open_connections", "Connections that clients hold open to the proxy.",

@@ -40,6 +40,7 @@ func example(start time.Time) *Metrics {
 	m.Passthrough()
 	m.Retried("quota")
 	m.Rejected("queue_full")
+	m.Shared("coalesced")
 	m.Watch(func() State {
 		return State{
 			Providers: []Pace{
@@ -48,6 +49,9 @@ func example(start time.Time) *Metrics {
 			},
 			Depth:           [priority.Count]int{priority.Urgent: 1, priority.Low: 40},
 			QueueBytes:      1 << 20,
+			CacheBytes:      4096,
+			CacheAnswers:    3,
+			Coalescing:      2,
 			OpenConnections: 41,
 			Unsolicited:     3,
 			Healthy:         true,

@@ -13,6 +13,9 @@ type State struct {
 	Providers       []Pace              // in the order of Options.Providers; the first also stands in the unlabelled gauges
 	Depth           [priority.Count]int // how many requests wait, by class
 	QueueBytes      int64               // memory held by the bodies of waiting requests
+	CacheBytes      int64               // memory held by kept answers
+	CacheAnswers    int                 // kept answers
+	Coalescing      int                 // requests that wait for the answer to another's call
 	OpenConnections int                 // of clients to the proxy
 	Unsolicited     uint64              // answers that upstreams sent unasked since the start; it never falls
 	Healthy         bool                // what /readyz says

@@ -83,6 +83,13 @@ func (m *Metrics) Rejected(reason string) {
 	}
 }
 
+// Shared counts a request that might have shared a call or an answer with others, by what became of it: the word of coalesce.Mark.
+func (m *Metrics) Shared(result string) {
+	if m != nil {
+		inc(m.shared, result)
+	}
+}
+
 // StateChanged counts a change of the state of learning of one of a provider's scopes, to NORMAL, RETREAT or RECOVER.
 func (m *Metrics) StateChanged(provider, state string) {
 	if m == nil {

@@ -52,6 +52,7 @@ func TestConcurrentVerbsAndScrapesLoseNothing(t *testing.T) {
 	for _, series := range []string{
 		"sidecar_requests_total{NORMAL,success}", "sidecar_client_aborts_total{queued}", "sidecar_fallback_passthrough_total{}",
 		"sidecar_upstream_errors_total{nvidia,503}", "sidecar_retries_total{quota}", "sidecar_rejections_total{draining}",
+		"sidecar_cache_requests_total{hit}",
 	} {
 		if got := counts(gather(t, m))[series]; got != workers*each {
 			t.Errorf("%s = %v; want %d", series, got, workers*each)
@@ -69,6 +70,7 @@ func everyVerb(m *Metrics) {
 	m.Passthrough()
 	m.Retried("quota")
 	m.Rejected("draining")
+	m.Shared("hit")
 }
 
 func TestVerbsDoNotAllocate(t *testing.T) {
@@ -94,6 +96,7 @@ func BenchmarkVerbs(b *testing.B) {
 		{"Passthrough", func() { m.Passthrough() }},
 		{"Retried", func() { m.Retried("worker_exhausted") }},
 		{"Rejected", func() { m.Rejected("queue_timeout") }},
+		{"Shared", func() { m.Shared("coalesced") }},
 	} {
 		b.Run(bb.name, func(b *testing.B) {
 			b.ReportAllocs()

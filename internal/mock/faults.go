@@ -130,7 +130,7 @@ var misdeeds = map[string]func(*Server, *call){
 	"reset":        (*Server).reset,
 	"close":        raw(""),
 	"garbage_head": raw("\x16\x03\x01 this is no HTTP\r\n\r\n"),
-	"endless_head": raw("HTTP/1.1 200 OK\r\n" + strings.Repeat("X-Filler: "+strings.Repeat("x", 1000)+"\r\n", 1100)),
+	"endless_head": endlessHead,
 	"bad_chunk":    raw("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n"),
 	"two_framings": raw("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"),
 	"stray_bytes":  (*Server).strayBytes,
@@ -191,6 +191,11 @@ func raw(text string) func(*Server, *call) {
 		_, _ = conn.Write([]byte(text)) // nobody is told: the client sees what arrives
 		_ = conn.Close()
 	}
+}
+
+// endlessHead sends a megabyte of a head that does not end. It is made only then: a sidecar has no use for it.
+func endlessHead(s *Server, c *call) {
+	raw("HTTP/1.1 200 OK\r\n"+strings.Repeat("X-Filler: "+strings.Repeat("x", 1000)+"\r\n", 1100))(s, c)
 }
 
 // unsolicited sends the right answer and, on the same connection, a second one that nobody asked for.

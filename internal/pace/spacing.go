@@ -19,9 +19,12 @@ func Interval(n int, period, margin time.Duration) time.Duration {
 	return time.Duration(float64(period+margin) / (float64(n) * haste))
 }
 
+// brief is a time that makes no difference: timers are off by more, and no delivery to an upstream is as even.
+const brief = 10 * time.Microsecond
+
 // Spacing keeps attempts an even interval apart but for bursts after idleness: in any length of time l at most burst +
-// l/interval of them leave. It is the generic cell rate algorithm: one time says all about the past. The zero value spaces
-// nothing. The methods must not be called concurrently.
+// l/(interval − 10 µs) of them leave. It is the generic cell rate algorithm: one time says all about the past. The zero value, and an
+// interval of up to 10 µs, space nothing. The methods must not be called concurrently.
 type Spacing struct {
 	interval time.Duration
 	slack    time.Duration // (burst − 1) intervals: how far ahead of the even pace an attempt may be
@@ -38,9 +41,10 @@ func (s *Spacing) Pace(interval time.Duration, burst int) {
 	s.interval, s.slack = interval, time.Duration(max(burst, 1)-1)*interval
 }
 
-// Next returns the earliest time at which the next attempt may leave, never before now.
+// Next returns the earliest time at which the next attempt may leave, never before now. What may leave within 10 µs may leave now: to
+// let it wait would take longer.
 func (s *Spacing) Next(now time.Time) time.Time {
-	if at := s.even.Add(-s.slack); at.After(now) {
+	if at := s.even.Add(-s.slack); at.Sub(now) > brief {
 		return at
 	}
 	return now

@@ -122,12 +122,31 @@ func TestRefundGivesBackWhatIsLeftOfThePlace(t *testing.T) {
 	}
 }
 
+// What is due in no time need not wait.
+func TestTenMicrosecondsMakeNoDifference(t *testing.T) {
+	t.Parallel()
+	s := pace.NewSpacing(time.Second, 1)
+	s.Reserve(second(0))
+	for _, test := range []struct{ early, want time.Duration }{{11 * time.Microsecond, time.Second}, {10 * time.Microsecond, time.Second - 10*time.Microsecond}} {
+		if got := s.Next(second(1).Add(-test.early)).Sub(start); got != test.want {
+			t.Errorf("Next %v before an attempt is due = %v; want %v", test.early, got, test.want)
+		}
+	}
+	s.Pace(10*time.Microsecond, 1)
+	for range 100 {
+		s.Reserve(second(2))
+	}
+	if got := s.Next(second(2)); !got.Equal(second(2)) {
+		t.Errorf("Next with an interval of 10 µs = %v; want now", got.Sub(start))
+	}
+}
+
 // Whatever is reserved and given back when, no stretch of time holds more kept places than the contract says.
 func TestNoStretchHoldsMoreThanTheBurstAndTheEvenPace(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(200) {
 		rng := rand.New(rand.NewPCG(seed, 2))
-		interval, burst := time.Duration(10+rng.IntN(100)), 1+rng.IntN(6)
+		interval, burst := time.Duration(10+rng.IntN(100))*time.Millisecond, 1+rng.IntN(6)
 		s := pace.NewSpacing(interval, burst)
 		var kept, open []time.Time
 		now := start
@@ -154,7 +173,7 @@ func TestNoStretchHoldsMoreThanTheBurstAndTheEvenPace(t *testing.T) {
 		slices.SortFunc(kept, time.Time.Compare)
 		for i := range kept {
 			for j := i; j < len(kept); j++ {
-				if most := burst + int(kept[j].Sub(kept[i])/interval); j-i+1 > most {
+				if most := burst + int(kept[j].Sub(kept[i])/(interval-10*time.Microsecond)); j-i+1 > most {
 					t.Fatalf("seed %d: %d left within %v; want at most %d (burst %d, one in %v)", seed, j-i+1, kept[j].Sub(kept[i]), most, burst, interval)
 				}
 			}

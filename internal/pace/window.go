@@ -58,10 +58,14 @@ func (w *Window) Next(now time.Time, n int) (at time.Time, ok bool) {
 //
 // Where e(i) is the time until the i-th charge leaves, counted from 0, and r how many the log still takes, no more than r + i attempts
 // fit in before e(i), so attempt r + i + 1 must not be earlier: gap ≥ e(i) / (r + i + 1) for all i. Beyond the first entries only every
-// so many are looked at, which may make it a few percent too short; then Next says no at the end.
+// so many are looked at, which may make it a few percent too short; then Next says no at the end. Where the longest distance that could
+// come out is brief, it is returned without a look at the log, which has thousands of entries then.
 func (w *Window) Gap(now time.Time, n int) time.Duration {
 	at := w.advance(now)
 	fits := n - w.sent.charges - w.open // attempts before the next leaves
+	if longest := w.span / time.Duration(max(1, fits+1)); longest <= brief {
+		return longest
+	}
 	gap := w.span / time.Duration(max(1, fits+w.sent.charges+1))
 	for i := 0; i < w.sent.len; {
 		step := 1 + i/32

@@ -157,6 +157,22 @@ func TestGapFillsTheWindowEvenly(t *testing.T) {
 	}
 }
 
+// A window that is far from full is not looked through: the longest distance that its charges could ask for is too short to matter.
+func TestABriefGapIsAtMostWhatTheLogWouldSay(t *testing.T) {
+	t.Parallel()
+	const n = 1_000_000
+	w := pace.NewWindow(time.Second, 100*time.Millisecond, time.Microsecond)
+	for i := range 10_000 {
+		at := start.Add(time.Duration(i) * 100 * time.Microsecond)
+		w.Reserve(at)
+		w.Sent(at)
+	}
+	const least, most = 1100 * time.Millisecond / (n + 1), 1100 * time.Millisecond / (n - 10_000)
+	if got := w.Gap(second(1), n); got < least || got > most {
+		t.Errorf("Gap = %v; want %v to %v", got, least, most)
+	}
+}
+
 // Whatever the past, a sender that keeps to the gap loses nothing against a greedy one, but for the sampling, and is not stopped.
 func TestEvenSenderIsAsFastAsAGreedyOne(t *testing.T) {
 	t.Parallel()
@@ -316,5 +332,19 @@ func BenchmarkGap(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		w.Gap(second(3600), 1000)
+	}
+}
+
+// Budget: 20 ns, no allocation, with 10,000 entries of a window that takes a hundred times as many.
+func BenchmarkGapThatMakesNoDifference(b *testing.B) {
+	w := pace.NewWindow(time.Second, 100*time.Millisecond, time.Microsecond)
+	for i := range 10_000 {
+		at := start.Add(time.Duration(i) * 100 * time.Microsecond)
+		w.Reserve(at)
+		w.Sent(at)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		w.Gap(second(1), 1_000_000)
 	}
 }

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"nimsidecar/internal/limit"
 	"nimsidecar/internal/priority"
 	"nimsidecar/internal/upstream"
 	"nimsidecar/internal/wire"
@@ -35,7 +34,7 @@ func (x *exchange) admit() *wire.Error {
 	x.readID()
 	x.dialect = wire.DialectOf(x.r.URL.Path)
 	for _, check := range [...]func() *wire.Error{
-		x.checkMethod, x.route, x.identify, x.readClass, x.readAgent, x.readDeadline, x.readBody,
+		x.checkMethod, x.locate, x.identify, x.readClass, x.readAgent, x.readDeadline, x.readBody, x.choose,
 	} {
 		if refusal := check(); refusal != nil {
 			return refusal
@@ -94,49 +93,30 @@ func (x *exchange) checkMethod() *wire.Error {
 	return nil
 }
 
-// route finds the provider and the path below its /v1, and whether the path costs quota.
-func (x *exchange) route() *wire.Error {
+// locate finds the path below /v1, and the provider: the one that the whole path names, else the default one until choose knows better.
+func (x *exchange) locate() *wire.Error {
 	path := x.r.URL.EscapedPath()
 	rest, isDefault := strings.CutPrefix(path, "/v1/")
 	if isDefault {
-		x.provider = x.h.Upstream.Default()
+		x.to.Provider = x.h.Upstream.Default()
 	} else {
-		x.provider, rest, _ = strings.Cut(path[1:], "/v1/")
-		if !x.h.Upstream.Has(x.provider) {
-			x.provider = "" // a stranger's text
+		x.to.Provider, rest, x.named = strings.Cut(path[1:], "/v1/")
+		if !x.h.Upstream.Has(x.to.Provider) {
+			x.to.Provider = "" // a stranger's text
 			return &wire.Error{
 				Reason: wire.BadRequest, Status: http.StatusNotFound, Param: "path",
 				Message: fmt.Sprintf("path %q: there is no provider of that name: use /v1/... or /{provider}/v1/... with a configured provider", clip(path)),
 			}
 		}
 	}
-	x.outgoing.Path = path[len(path)-len(rest)-1:] // with the slash before rest
-	if err := upstream.CheckPath(x.outgoing.Path); err != nil {
+	x.path = path[len(path)-len(rest)-1:] // with the slash before rest
+	if err := upstream.CheckPath(x.path); err != nil {
 		return badRequest("path", "path %q: %v", clip(path), err)
 	}
 	if x.r.URL.Host != "" && !strings.EqualFold(x.r.URL.Host, x.r.Host) {
 		return badRequest("path", "the request target names host %q and the Host header %q: send the path only", clip(x.r.URL.Host), clip(x.r.Host))
 	}
-	x.free = isFree(x.r.Method, x.outgoing.Path)
 	return nil
-}
-
-// freePaths cost no quota on any known provider: they are answered by its gateway, not by a model.
-var freePaths = [...]string{"/models", "/health", "/info", "/status"}
-
-// isFree reports whether a request costs no quota, so that it need not wait.
-func isFree(method, path string) bool {
-	switch method {
-	case http.MethodOptions:
-		return true
-	case http.MethodGet, http.MethodHead:
-		for _, free := range freePaths {
-			if rest, ok := strings.CutPrefix(path, free); ok && (rest == "" || rest[0] == '/') {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // identify finds the configured client behind the credential.
@@ -259,9 +239,6 @@ func parseWait(s string) (time.Duration, bool) {
 	d, err := time.ParseDuration(s)
 	return d, err == nil && d >= 0
 }
-
-// model is what the ledgers are keyed by for this request.
-func (x *exchange) model() string { return cmp.Or(x.peek.Model, limit.NoModel) }
 
 // clip bounds what an error message repeats of a value that a stranger chose.
 func clip(s string) string {

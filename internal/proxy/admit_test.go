@@ -226,9 +226,13 @@ func TestAPathLeadsToAProviderOrNowhere(t *testing.T) {
 	} {
 		x := asked(t, tt.method, tt.path)
 		name := tt.method + " " + tt.path
-		wantRefusal(t, name, x.route(), tt.param)
-		if tt.param == "" && (x.provider != tt.provider || x.outgoing.Path != tt.below || x.free != tt.free) {
-			t.Errorf("%s: provider %q, path %q, free %t; want %q, %q, %t", name, x.provider, x.outgoing.Path, x.free, tt.provider, tt.below, tt.free)
+		wantRefusal(t, name, x.locate(), tt.param)
+		if tt.param != "" {
+			continue
+		}
+		wantRefusal(t, name, x.choose(), "")
+		if x.to.Provider != tt.provider || x.path != tt.below || x.free != tt.free {
+			t.Errorf("%s: provider %q, path %q, free %t; want %q, %q, %t", name, x.to.Provider, x.path, x.free, tt.provider, tt.below, tt.free)
 		}
 	}
 }

@@ -22,6 +22,11 @@ func (x *exchange) refuse(e *wire.Error) {
 		x.tell(status, body)
 		return
 	}
+	x.whole(status, extra, body)
+}
+
+// whole sends an answer that no attempt has brought, head and body. It needs the turn.
+func (x *exchange) whole(status int, extra http.Header, body []byte) {
 	x.headOut = true
 	x.status = status
 	x.firstByte = time.Since(x.began)
@@ -78,7 +83,7 @@ const (
 )
 
 // ownHeaders is the number of headers that setHeaders may set.
-const ownHeaders = 10
+const ownHeaders = 11
 
 // setHeaders sets the response headers that the contract promises. All values share one array: ten headers cost one allocation.
 func (x *exchange) setHeaders(h http.Header, which when) {
@@ -90,8 +95,8 @@ func (x *exchange) setHeaders(h http.Header, which when) {
 	if which&early != 0 {
 		set("X-Request-Id", x.id)
 		set("X-Sidecar-Priority", x.class.String())
-		if x.admitted {
-			set("X-Sidecar-Provider", x.provider)
+		if x.admitted && !x.several {
+			set("X-Sidecar-Provider", x.to.Provider)
 		}
 	}
 	if which&late != 0 {
@@ -116,6 +121,12 @@ func (x *exchange) setTrailers() {
 func (x *exchange) setLate(set func(name, value string)) {
 	set("X-Sidecar-Queue-Wait-Ms", strconv.FormatInt(x.queued.Milliseconds(), 10))
 	set("X-Sidecar-Attempts", strconv.Itoa(x.attempts))
+	if x.several {
+		set("X-Sidecar-Provider", x.to.Provider)
+	}
+	if x.shared.mark != "" {
+		set("X-Sidecar-Cache", string(x.shared.mark))
+	}
 	timing := make([]byte, 0, 48)
 	timing = appendMillis(append(timing, "queue;dur="...), x.queued)
 	if x.keyAlias != "" {

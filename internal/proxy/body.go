@@ -36,8 +36,8 @@ func (x *exchange) readBody() *wire.Error {
 			return refusal
 		}
 	}
-	x.bytesIn = len(x.outgoing.Body)
-	x.peek = wire.Peek(x.header("Content-Type"), x.outgoing.Body)
+	x.bytesIn = len(x.body)
+	x.peek = wire.Peek(x.header("Content-Type"), x.body)
 	if len(x.peek.Model) > maxModel {
 		x.peek.Model = ""
 		return badRequest("model", "the model's name is longer than %d bytes", maxModel)
@@ -61,12 +61,11 @@ func (x *exchange) fillBody() *wire.Error {
 		}
 		if !x.hold(int64(n)) {
 			x.w.Header().Set("Connection", "close") // nor is the rest to be read
-			return &wire.Error{Reason: wire.Overloaded, RetryAfter: time.Second, Message: fmt.Sprintf(
-				"nim-sidecar holds %d bytes of waiting requests and its budget (queue.max_bytes) is %d: try again later", x.h.Held(), x.h.MaxBytes)}
+			return x.overloaded()
 		}
 		switch {
 		case err == io.EOF:
-			x.outgoing.Body = body
+			x.body = body
 			return nil
 		case err != nil:
 			return x.brokenBody(err, len(body))
@@ -79,6 +78,12 @@ func (x *exchange) fillBody() *wire.Error {
 			body = slices.Grow(body, max(len(body), bodyPace)) // doubles: a body of n bytes is copied once on average
 		}
 	}
+}
+
+// overloaded is the answer while there is no memory for another request.
+func (x *exchange) overloaded() *wire.Error {
+	return &wire.Error{Reason: wire.Overloaded, RetryAfter: time.Second, Message: fmt.Sprintf(
+		"nim-sidecar holds %d bytes of waiting requests and its budget (queue.max_bytes) is %d: try again later", x.h.Held(), x.h.MaxBytes)}
 }
 
 // tooLarge is the 413; it closes the connection, so that the rest of the body need not be read.
@@ -102,7 +107,7 @@ func (x *exchange) brokenBody(err error, got int) *wire.Error {
 	return badRequest("body", "the request body ended after %d bytes, before its announced end", got)
 }
 
-// hold counts n more bytes of this request's body as held; false when that is beyond the budget.
+// hold counts n more bytes of this request's body, or of what was made of it, as held; false when that is beyond the budget.
 func (x *exchange) hold(n int64) bool {
 	x.held += n
 	return x.h.held.Add(n) <= x.h.MaxBytes
@@ -112,5 +117,8 @@ func (x *exchange) hold(n int64) bool {
 func (x *exchange) letGo() {
 	x.h.held.Add(-x.held)
 	x.held = 0
-	x.outgoing.Body = nil
+	x.body, x.outgoing.Body = nil, nil
+	if x.translation != nil {
+		x.translation.chat = nil
+	}
 }

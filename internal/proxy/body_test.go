@@ -46,13 +46,13 @@ func TestABodyIsReadWholeWhateverItsPieces(t *testing.T) {
 		for _, size := range []int{0, 1, 511, 512, 513, trusted, trusted + 1, len(body)} {
 			for _, announced := range []int64{int64(size), -1} {
 				x, _ := reading(t, wrap(bytes.NewReader(body[:size])), announced)
-				if refusal := x.readBody(); refusal != nil || !bytes.Equal(x.outgoing.Body, body[:size]) {
-					t.Errorf("%s, %d bytes, announced as %d: %d bytes, %v; want all", name, size, announced, len(x.outgoing.Body), refusal)
+				if refusal := x.readBody(); refusal != nil || !bytes.Equal(x.body, body[:size]) {
+					t.Errorf("%s, %d bytes, announced as %d: %d bytes, %v; want all", name, size, announced, len(x.body), refusal)
 				}
 				if x.bytesIn != size || x.h.Held() != int64(size) {
 					t.Errorf("%s, %d bytes: %d counted and %d held; want as many", name, size, x.bytesIn, x.h.Held())
 				}
-				if x.letGo(); x.h.Held() != 0 || x.outgoing.Body != nil {
+				if x.letGo(); x.h.Held() != 0 || x.body != nil {
 					t.Errorf("%s, %d bytes: %d are held after letGo; want 0", name, size, x.h.Held())
 				}
 			}

@@ -7,7 +7,6 @@ import (
 	"nimsidecar/internal/gate"
 	"nimsidecar/internal/guard"
 	"nimsidecar/internal/hint"
-	"nimsidecar/internal/limit"
 	"nimsidecar/internal/priority"
 	"nimsidecar/internal/quota"
 	"nimsidecar/internal/upstream"
@@ -17,6 +16,7 @@ import (
 // exchange is one request and all that becomes of it. It is owned by the handler's goroutine, but for its pulse.
 type exchange struct {
 	pulse
+	route
 
 	h     *Handler
 	w     http.ResponseWriter
@@ -25,11 +25,12 @@ type exchange struct {
 
 	// What was asked, set by admit.
 	id         string
-	provider   string
 	client     guard.Client
 	agent      string
+	path       string // below /v1, escaped, with its slash
+	body       []byte
 	deadline   time.Time // latest grant
-	held       int64     // bytes of the body that count in the handler's budget
+	held       int64     // bytes of bodies that count in the handler's budget
 	peek       wire.Request
 	admitted   bool // all of it was understood
 	dialect    wire.Dialect
@@ -38,12 +39,12 @@ type exchange struct {
 	free       bool          // costs no quota
 	silence    time.Duration // the longest that its SDK bears; 0 = not told
 	announced  bool          // the client itself named the deadline
-	repeat     bool          // an SDK's repetition of a request
+	repeat     bool          // an SDK's repetition of a request, or one that has waited for another's call in vain
 
-	// What is sent: path and body are set by admit, the rest by forward. The header is the request's own, which nobody here reads once
-	// the first attempt has begun, but for the client's credential.
-	outgoing upstream.Request
-	lanes    []limit.Scope // where it may be sent
+	// What is sent.
+	translation *translation     // nil where no target needs one, set by choose
+	outgoing    upstream.Request // to the present target, set by aim
+	shared      sharing          // what of it others have sent as well
 
 	// The running attempt; both nil between attempts.
 	grant  *gate.Grant // nil also for what costs no quota
@@ -52,11 +53,9 @@ type exchange struct {
 	buffer *[]byte // what answers are read into; lent by the handler, nil before it is needed
 
 	// What happened, set on the way.
-	attempts   int
-	outcomes   [hint.ClassCount]uint8 // how often each class was answered
-	outcome    hint.Outcome           // the last attempt's
-	standing   quota.Standing         // what is left of the lane's limit, as of the last grant
-	waits      int                    // attempts refused for a cause that waiting cures
+	attempts   int            // at all targets
+	outcome    hint.Outcome   // the last attempt's
+	standing   quota.Standing // what is left of the lane's limit, as of the last grant
 	keyAlias   string
 	queued     time.Duration // all waiting for grants
 	sentAt     time.Duration // from the arrival to the start of the last attempt

@@ -13,7 +13,6 @@ import (
 	"nimsidecar/internal/limit"
 	"nimsidecar/internal/quota"
 	"nimsidecar/internal/retry"
-	"nimsidecar/internal/upstream"
 	"nimsidecar/internal/wire"
 )
 
@@ -21,30 +20,58 @@ import (
 // it tells a stop from a client that left.
 var ErrStopping = errors.New("proxy: the sidecar is shutting down")
 
-// forward takes the admitted request to the upstream, as often as it takes, until x.answer is the one to pass on. It reports false
-// when there is none, and the request has been ended.
+// verdict is what came of a request at one target.
+type verdict uint8
+
+const (
+	ended     verdict = iota // the request has been answered by the sidecar, or its client has left
+	served                   // x.answer is to be passed on
+	elsewhere                // the next target is to be tried
+)
+
+// forward takes the admitted request to its targets, as often as it takes, until x.answer is the one to pass on. It reports false when
+// there is none, and the request has been ended.
 func (x *exchange) forward() bool {
-	x.findLanes()
-	x.outgoing.Method, x.outgoing.RawQuery, x.outgoing.Header = x.r.Method, x.r.URL.RawQuery, x.r.Header
-	x.outgoing.Stream, x.outgoing.Interim = x.peek.Stream, x.interim
+	x.aim()
 	if x.free {
 		return x.forwardFree()
 	}
 	x.phase = phaseQueue
-	ticket := x.h.Gate.Enqueue(x.request())
-	x.ticket = ticket
-	x.keepAlive(x.form, x.h.Heartbeat.CommitAfter)
 	for {
-		if x.grant = x.wait(ticket); x.grant == nil {
+		ticket := x.h.Gate.Enqueue(x.request())
+		x.queue(ticket)
+		x.keepAlive(x.form, x.h.Heartbeat.CommitAfter)
+		switch x.attend(ticket) {
+		case served:
+			return true
+		case ended:
 			return false
+		case elsewhere:
+			x.phase = phaseQueue
+			x.advance()
+		}
+	}
+}
+
+// attend makes an attempt with each grant of a ticket, until one is to be passed on or none is left.
+func (x *exchange) attend(ticket *gate.Ticket) (v verdict) {
+	for {
+		if x.grant, v = x.wait(ticket); x.grant == nil {
+			return v
 		}
 		decision := x.send(x.grant.Lane(), x.grant.Sent)
 		x.grant.Observe(x.outcome)
-		if decision.Action != retry.Again {
+		if decision.Action == retry.Pass && x.mend() {
+			decision.Action = retry.Again
+		}
+		if decision.Action == retry.Pass || decision.Action == retry.GiveUp {
 			return x.answered(decision)
 		}
 		x.release()
 		x.h.Metrics.Retried(x.outcome.Class.String())
+		if decision.Action == retry.Elsewhere {
+			return elsewhere
+		}
 		x.phase = phaseQueue
 		if decision.OtherKey {
 			x.findLanes() // without the account whose last key was refused
@@ -53,25 +80,12 @@ func (x *exchange) forward() bool {
 	}
 }
 
-// findLanes finds where the request may be sent now.
-func (x *exchange) findLanes() {
-	x.lanes = x.h.Upstream.Lanes(upstream.Target{Provider: x.provider, Model: x.model()}, 0, x.r.Header)
-}
-
-// request is what the gate is told.
-func (x *exchange) request() gate.Request {
-	return gate.Request{
-		ID: x.id, Class: x.class, Agent: x.agent, Lanes: x.lanes, Claim: quota.Claim{Requests: 1},
-		Deadline: x.deadline, Announced: x.announced, Repeat: x.repeat,
-	}
-}
-
 // forwardFree sends a request that costs no quota: at once, beside the queue, and again only where that needs no waiting.
 func (x *exchange) forwardFree() bool {
 	for !x.h.Gate.Draining() {
 		decision := x.send(x.lanes[0], nil)
 		if decision.Action != retry.Again || !decision.At.IsZero() {
-			return x.answered(decision)
+			return x.answered(decision) == served
 		}
 		x.release()
 		x.findLanes()
@@ -103,6 +117,7 @@ func (x *exchange) release() {
 func (x *exchange) send(lane limit.Scope, sent func()) retry.Decision {
 	x.phase = phaseUpstream
 	x.attempts++
+	x.tries.attempts++
 	x.sentAt = time.Since(x.began)
 	x.outgoing.Sent = sent
 	answer := x.h.Upstream.Attempt(x.r.Context(), lane, &x.outgoing)
@@ -113,7 +128,7 @@ func (x *exchange) send(lane limit.Scope, sent func()) retry.Decision {
 	}
 	if x.outcome.Class == hint.OK {
 		wait := firstWait
-		if x.kept {
+		if x.kept || x.convert != nil {
 			wait = forEver
 		}
 		answer.First(x.memory(), wait, x.lateHead)
@@ -125,9 +140,10 @@ func (x *exchange) send(lane limit.Scope, sent func()) retry.Decision {
 		return retry.Decision{Action: retry.Pass}
 	}
 	return retry.Decide(retry.Input{
-		Outcome: x.outcome, Attempts: x.attempts, Waits: x.waits, SameClass: int(x.outcomes[x.outcome.Class]),
+		Outcome: x.outcome, Attempts: x.tries.attempts, Waits: x.tries.waits, SameClass: int(x.tries.outcomes[x.outcome.Class]),
 		Now: time.Now(), Deadline: x.deadline, Written: answer.Written, Reused: answer.Reused, Took: x.took(),
-		OtherKey: x.keyAlias != "" && slices.ContainsFunc(x.lanes, x.h.Upstream.Usable), Random: rand.Float64(),
+		OtherKey: x.keyAlias != "" && slices.ContainsFunc(x.lanes, x.h.Upstream.Usable), OtherTarget: len(x.rest) > 0,
+		Random: rand.Float64(),
 	})
 }
 
@@ -157,28 +173,30 @@ func (x *exchange) interim(status int, header http.Header) {
 	x.sendInterim(status, header)
 }
 
-// answered reports whether the last attempt's answer is to be passed on; if not, it says why there is none.
-func (x *exchange) answered(decision retry.Decision) bool {
+// answered says whether the last attempt's answer is to be passed on; if not, it ends the request and says why there is none.
+func (x *exchange) answered(decision retry.Decision) verdict {
 	switch {
 	case x.passed:
-		return true
+		return served
 	case x.outcome.Class == hint.Cancelled || x.r.Context().Err() != nil:
 		x.endedByContext()
 	case x.outcome.Class == hint.Broken:
 		x.fault = string(x.outcome.Fault)
-		x.refuse(unreachable(x.outcome.Fault, x.provider, x.attempts))
+		x.shared.failed()
+		x.refuse(unreachable(x.outcome.Fault, x.to.Provider, x.attempts))
 	case x.outcome.Class == hint.Quota && decision.Action == retry.GiveUp:
 		x.refuse(&wire.Error{
 			Reason: wire.UpstreamRateLimited, RetryAfter: x.outcome.RetryAfter,
-			Message: fmt.Sprintf("provider %s refused this request %d times: its rate limit is spent (not nim-sidecar's)", x.provider, x.attempts),
+			Message: fmt.Sprintf("provider %s refused this request %d times: its rate limit is spent (not nim-sidecar's)", x.to.Provider, x.attempts),
 		})
 	case x.outcome.Class == hint.InProgress && x.outcome.ReqID != "" && !x.free: // elsewhere, and where a job is asked after, 202 is an answer
+		x.shared.failed()
 		x.refuse(&wire.Error{Reason: wire.UpstreamTimeout, Message: fmt.Sprintf(
-			"provider %s went on working beyond its own poll time and gives no way to fetch the answer", x.provider)})
+			"provider %s went on working beyond its own poll time and gives no way to fetch the answer", x.to.Provider)})
 	default:
-		return true
+		return served
 	}
-	return false
+	return ended
 }
 
 // unreachable is the answer to an attempt that gave no complete HTTP answer.

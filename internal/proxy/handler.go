@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"nimsidecar/internal/coalesce"
 	"nimsidecar/internal/gate"
 	"nimsidecar/internal/guard"
 	"nimsidecar/internal/metrics"
@@ -30,6 +31,8 @@ type Options struct {
 	MaxWait time.Duration
 	// Heartbeat says how clients are kept alive while they wait.
 	Heartbeat Heartbeat
+	// Coalesce lets identical requests share calls and answers; nil lets nobody.
+	Coalesce *coalesce.Group
 	// Passthrough sends what finds the queue full without a slot, instead of refusing it.
 	Passthrough bool
 
@@ -53,6 +56,7 @@ type Handler struct {
 
 	held    atomic.Int64 // bytes of request bodies that are held now
 	buffers buffers
+	refused refusals
 }
 
 // New returns a Handler.
@@ -89,6 +93,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	x.admitted = true
+	if x.local() || x.share() {
+		return
+	}
 	if x.forward() {
 		x.relay()
 	}

@@ -128,7 +128,7 @@ func (x *exchange) arrange() {
 
 // formOfStream is the form for a client that gets a stream.
 func (x *exchange) formOfStream() form {
-	mode, path := x.h.Heartbeat.Mode, x.outgoing.Path
+	mode, path := x.h.Heartbeat.Mode, x.path
 	switch {
 	case mode == ModeOff:
 		return silent
@@ -145,7 +145,7 @@ func (x *exchange) formOfStream() form {
 // plainForm is the form for a client that asked for no stream.
 func (x *exchange) plainForm() form {
 	switch plain := x.h.Heartbeat.Plain; {
-	case plain == PlainWhitespace && jsonPaths[x.outgoing.Path]:
+	case plain == PlainWhitespace && jsonPaths[x.path]:
 		return spaces
 	case plain == PlainAuto && x.r.ProtoAtLeast(1, 1): // older ones know of no interim answers (RFC 9110, 15.2)
 		agent, runtime := x.header("User-Agent"), x.header("X-Stainless-Runtime")
@@ -191,7 +191,7 @@ func (x *exchange) appendBeat(b []byte, now time.Duration) []byte {
 func (x *exchange) appendChunk(b []byte) []byte {
 	model, _ := json.Marshal(x.peek.Model) // a string: it cannot fail
 	return sse.AppendEvent(b, "", fmt.Appendf(nil, `{"id":"","object":%q,"created":%d,"model":%s,"choices":[]}`,
-		chunkObjects[x.outgoing.Path], x.began.Unix(), model))
+		chunkObjects[x.path], x.began.Unix(), model))
 }
 
 // outlook says in a few words what is waited for. Nothing of the request is in it.

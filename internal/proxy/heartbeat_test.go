@@ -281,7 +281,7 @@ func TestAReadTimeOutBoundsTheWaitOnlyWhereNoHeartbeatReArmsIt(t *testing.T) {
 		x := asked(t, http.MethodPost, tt.path, tt.headers...)
 		x.h.Heartbeat, x.peek.Stream = usual, tt.stream
 		wantRefusal(t, tt.name, x.readDeadline(), "")
-		x.outgoing.Path = strings.TrimPrefix(tt.path, "/v1")
+		x.path = strings.TrimPrefix(tt.path, "/v1")
 		x.arrange()
 		if got := x.deadline.Sub(x.began); got != tt.wait || x.interval != tt.interval || x.announced != (got < DefaultMaxWait) {
 			t.Errorf("%s: wait %s, announced %t, interval %s; want %s and %s", tt.name, got, x.announced, x.interval, tt.wait, tt.interval)

@@ -20,12 +20,12 @@ type pulse struct {
 
 	// Set before the timer runs.
 	interval   time.Duration
-	ticket     *gate.Ticket // nil for what does not queue
-	kept       bool         // the client gets a 200 before the upstream has answered, if that takes its time
-	streamForm form         // the form in a stream
+	kept       bool // the client gets a 200 before the upstream has answered, if that takes its time
+	streamForm form // the form in a stream
 
 	// Of whoever has the turn.
 	form      form
+	ticket    *gate.Ticket  // what it waits with in the queue; nil where it does not
 	spoke     time.Duration // from the arrival until something was sent last
 	chunked   time.Duration // from the arrival to the last chunk without content
 	patient   time.Duration // from the arrival until the client was last given a while to take what is sent to it; 0 = never
@@ -82,9 +82,9 @@ func (x *exchange) keepPanic() {
 	}
 }
 
-// keepAlive lets the heart beat in the given form; the first beat comes after a while, the others after each interval of silence.
+// keepAlive lets the heart beat in the given form, if it does not beat yet; the first beat comes after a while, the others after each interval of silence.
 func (x *exchange) keepAlive(f form, first time.Duration) {
-	if f == silent {
+	if f == silent || x.timer != nil {
 		return
 	}
 	x.form = f

@@ -26,6 +26,7 @@ func (x *exchange) end() {
 	x.hush()
 	x.release()
 	x.letGo()
+	x.shared.leave()
 	if x.buffer != nil {
 		x.h.buffers.put(x.buffer)
 	}
@@ -62,15 +63,15 @@ func (x *exchange) crashed(p any) {
 // countOutcome counts what the last attempt came to.
 func (x *exchange) countOutcome() {
 	o := x.outcome
-	x.outcomes[o.Class]++
+	x.tries.outcomes[o.Class]++
 	if retry.Waits(o.Class) {
-		x.waits++
+		x.tries.waits++
 	}
 	switch {
 	case o.Class == hint.Broken:
-		x.h.Metrics.UpstreamError(x.provider, string(o.Fault))
+		x.h.Metrics.UpstreamError(x.to.Provider, string(o.Fault))
 	case o.Status >= http.StatusBadRequest:
-		x.h.Metrics.UpstreamError(x.provider, strconv.Itoa(o.Status))
+		x.h.Metrics.UpstreamError(x.to.Provider, strconv.Itoa(o.Status))
 	}
 }
 
@@ -89,6 +90,9 @@ func (x *exchange) count() {
 	}
 	if x.reason != "" && x.reason != wire.Cancelled {
 		m.Rejected(string(x.reason))
+	}
+	if x.shared.mark != "" {
+		m.Shared(string(x.shared.mark))
 	}
 	if x.phase != phaseAdmit && !x.free {
 		m.Waited(x.class, x.queued)
@@ -124,7 +128,7 @@ func (x *exchange) log() {
 		slog.String("agent", x.agent),
 		slog.String("priority", x.class.String()),
 		slog.String("model", x.peek.Model),
-		slog.String("provider", x.provider),
+		slog.String("provider", x.to.Provider),
 		slog.String("key", x.keyAlias),
 		slog.String("path", x.r.URL.Path[:min(len(x.r.URL.Path), maxLogged)]),
 		slog.Bool("stream", x.peek.Stream),
@@ -141,6 +145,9 @@ func (x *exchange) log() {
 	)
 	if id := x.outcome.ReqID; id != "" {
 		attrs = append(attrs, slog.String("nvcf_reqid", id))
+	}
+	if x.shared.mark != "" {
+		attrs = append(attrs, slog.String("cache", string(x.shared.mark)))
 	}
 	if x.failed != 0 {
 		attrs = append(attrs, slog.Int("told_status", x.failed)) // the status that came too late to be one

@@ -3,25 +3,19 @@ package proxy
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"net/http"
-	"os"
 	"strings"
 	"time"
 
+	"nimsidecar/internal/anthropic"
 	"nimsidecar/internal/hint"
-	"nimsidecar/internal/sse"
-	"nimsidecar/internal/upstream"
 	"nimsidecar/internal/wire"
 )
 
 const (
-	// lastEvent is how a stream ends that says so.
-	lastEvent = "data: [DONE]\n\n"
-
 	// firstWait is how long the head is held back for the first byte of the body: a body that fails at once can then still
 	// become an honest status.
 	firstWait = 50 * time.Millisecond
@@ -29,9 +23,6 @@ const (
 	// forEver is longer than any attempt: the client gets heartbeats meanwhile, and a stream that begins with an error can be
 	// repeated unseen.
 	forEver = 1000 * time.Hour
-
-	// stalled is how long one chunk may wait for a client that does not read.
-	stalled = 60 * time.Second
 
 	// maxTranslated bounds an error body that is rewritten into the shape of the path.
 	maxTranslated = 64 << 10
@@ -44,17 +35,17 @@ func (x *exchange) relay() {
 	var read []byte
 	if x.answer.Status >= http.StatusBadRequest {
 		var done bool
-		if read, done = x.translate(); done {
+		if read, done = x.relayError(); done {
 			return
 		}
 	}
-	c := copier{x: x, streams: isEventStream(x.answer.Header)}
-	if committed && !x.fits(c.streams) {
+	c := x.copier()
+	if committed && !x.fits(x.answer.Status, x.answer.Header) {
 		if x.unfold() {
 			return
 		}
-		x.refuse(&wire.Error{Reason: wire.UpstreamUnreachable, Message: fmt.Sprintf(
-			"provider %s answered %d with %q, which cannot be passed on as what was asked for", x.provider, x.answer.Status, clip(x.answer.Header.Get("Content-Type")))})
+		x.shared.failed()
+		x.refuse(x.unfit(x.answer.Status, x.answer.Header))
 		return
 	}
 	if c.streams {
@@ -62,21 +53,29 @@ func (x *exchange) relay() {
 	} else {
 		x.hush()
 	}
-	if len(read) == 0 || c.pass(read) {
+	switch {
+	case x.convert != nil && !c.streams && x.answer.Status < http.StatusMultipleChoices:
+		x.relayAnew()
+	case len(read) == 0 || c.pass(read):
 		c.run()
 	}
 }
 
 // fits reports whether an answer can follow the 200 that was sent before it.
-func (x *exchange) fits(streams bool) bool {
-	h := x.answer.Header
+func (x *exchange) fits(status int, h http.Header) bool {
 	switch {
-	case x.answer.Status >= http.StatusMultipleChoices || x.answer.Status == http.StatusNoContent:
+	case status >= http.StatusMultipleChoices || status == http.StatusNoContent:
 		return false
 	case x.tells == byBody:
 		return strings.HasPrefix(h.Get("Content-Type"), "application/json") && h.Get("Content-Encoding") == ""
 	}
-	return streams
+	return isEventStream(h)
+}
+
+// unfit is the answer instead of one that does not fit.
+func (x *exchange) unfit(status int, h http.Header) *wire.Error {
+	return &wire.Error{Reason: wire.UpstreamUnreachable, Message: fmt.Sprintf(
+		"provider %s answered %d with %q, which cannot be passed on as what was asked for", x.to.Provider, status, clip(h.Get("Content-Type")))}
 }
 
 // accompany fills the gaps of a stream with heartbeats, also of one that nobody asked for.
@@ -126,10 +125,10 @@ var final = [hint.ClassCount]bool{
 	hint.Offline: true, hint.Gone: true, hint.NotEntitled: true, hint.UnknownModel: true, hint.KeyDead: true, hint.Forbidden: true, hint.Credits: true,
 }
 
-// translate passes an error answer on, in the shape that the path's SDKs can show. A body that is too long for that is left to be
+// relayError passes an error answer on, in the shape that the path's SDKs can show. A body that is too long for that is left to be
 // copied as it is: what was read of it is returned, and done is false.
-func (x *exchange) translate() (read []byte, done bool) {
-	body, err := io.ReadAll(io.LimitReader(x.answer, maxTranslated))
+func (x *exchange) relayError() (read []byte, done bool) {
+	body, err := x.errorBody()
 	switch {
 	case err != nil:
 		x.bodyFailed(err)
@@ -138,15 +137,26 @@ func (x *exchange) translate() (read []byte, done bool) {
 		return body, false
 	}
 	header := x.answer.Header
-	if translated, ok := wire.TranslateProblem(x.dialect, x.answer.Status, header.Get("Content-Type"), body, x.id); ok {
+	translated, ok := wire.TranslateProblem(x.dialect, x.answer.Status, header.Get("Content-Type"), body, x.id)
+	if !ok && x.translates {
+		translated, ok = anthropic.TranslateError(x.answer.Status, body, x.id)
+	}
+	if ok {
 		body = translated
 		header.Set("Content-Type", "application/json")
 		header.Del("Content-Length")
 	}
+	if len(body) < maxTranslated {
+		x.shared.seat.Record(body)
+		x.shared.keepHead(header)
+		x.shared.over(x.answer.Status)
+	} else {
+		x.shared.failed() // nobody gets the half of it
+	}
 	x.take()
 	defer x.give()
 	if x.committed {
-		x.tell(x.answer.Status, x.oneLine(body))
+		x.tell(x.answer.Status, x.oneLine(x.answer.Status, body))
 		return nil, true
 	}
 	x.patience()
@@ -157,159 +167,21 @@ func (x *exchange) translate() (read []byte, done bool) {
 	return nil, true
 }
 
+// errorBody reads the body of an error answer, as far as it can be translated.
+func (x *exchange) errorBody() ([]byte, error) {
+	if t := x.translation; t != nil && t.read != nil {
+		return t.read, nil
+	}
+	return io.ReadAll(io.LimitReader(x.answer, maxTranslated))
+}
+
 // oneLine returns the JSON of an upstream's error without line ends, so that it fits into one line of an event; what is no JSON is
 // told by its status alone.
-func (x *exchange) oneLine(body []byte) []byte {
+func (x *exchange) oneLine(status int, body []byte) []byte {
 	var line bytes.Buffer
 	if bytes.HasPrefix(bytes.TrimSpace(body), []byte("{")) && json.Compact(&line, body) == nil {
 		return line.Bytes()
 	}
-	status := x.answer.Status
-	_, _, body = wire.Error{Status: status, Message: fmt.Sprintf("provider %s answered %d %s", x.provider, status, http.StatusText(status))}.Render(x.dialect, x.id)
+	_, _, body = wire.Error{Status: status, Message: fmt.Sprintf("provider %s answered %d %s", x.to.Provider, status, http.StatusText(status))}.Render(x.dialect, x.id)
 	return body
-}
-
-// copier moves one body from the upstream to the client.
-type copier struct {
-	x       *exchange
-	streams bool         // server-sent events: frames are passed whole
-	frames  sse.Splitter // holds the frame that is not finished
-	begun   bool         // the head is out, and what is no longer needed let go of
-}
-
-// run copies until the end, whatever it is.
-func (c *copier) run() {
-	for {
-		memory := c.x.memory()
-		n, err := c.x.answer.Read(memory)
-		if n > 0 && !c.pass(memory[:n]) {
-			return
-		}
-		if err != nil {
-			c.finish(err)
-			return
-		}
-		if n == smallBuffer && len(memory) == smallBuffer {
-			c.x.h.buffers.put(c.x.buffer)
-			c.x.buffer = c.x.h.buffers.get(largeBuffer)
-		}
-	}
-}
-
-// begin sends the head, if it is not out yet.
-func (c *copier) begin() {
-	if c.begun {
-		return
-	}
-	c.begun = true
-	if !c.x.headOut {
-		c.x.head()
-	} else if c.x.committed {
-		c.x.firstByte = time.Since(c.x.began) // heartbeats do not count
-	}
-	// Nothing will be sent again, and the answer may go on for long: the body of the request and the heads are let go of.
-	c.x.answer.Forget()
-	c.x.letGo()
-	clear(c.x.w.Header()) // net/http has a copy
-}
-
-// pass hands a chunk on; false when the client is gone.
-func (c *copier) pass(chunk []byte) bool {
-	x := c.x
-	if c.streams {
-		if usage, ok := wire.StreamUsage(chunk); ok {
-			x.usage = x.usage.Merge(usage)
-		}
-		chunk = c.frames.Feed(chunk)
-	} else if usage, ok := wire.BodyUsage(chunk); ok {
-		x.usage = x.usage.Merge(usage)
-	}
-	x.take()
-	defer x.give()
-	c.begin()
-	if len(chunk) == 0 {
-		return true
-	}
-	x.spoke = x.patience()
-	x.content = true
-	x.inside = !c.frames.AtBoundary()
-	x.done = len(chunk) >= len(lastEvent) && string(chunk[len(chunk)-len(lastEvent):]) == lastEvent
-	return x.write(chunk) && x.flush() // also the last one, so that the client need not wait for our log
-}
-
-// finish ends the answer as the upstream ended it.
-func (c *copier) finish(err error) {
-	x := c.x
-	if err != io.EOF {
-		x.bodyFailed(err)
-		return
-	}
-	x.take()
-	defer x.give()
-	c.begin()
-	if tail := c.frames.Tail(); len(tail) > 0 { // the upstream ended there by itself: its bytes are passed as they are
-		x.inside = true
-		x.write(tail)
-	}
-	header := x.w.Header()
-	for name, values := range x.answer.Trailer() {
-		header[http.TrailerPrefix+name] = values
-	}
-	x.setTrailers()
-}
-
-// write sends bytes of the body to the client; false when it is gone.
-func (x *exchange) write(p []byte) bool {
-	n, ok := x.emit(p)
-	x.written += int64(n)
-	return ok
-}
-
-// emit sends bytes to the client and returns how many it took; ok is false when it is gone.
-func (x *exchange) emit(p []byte) (n int, ok bool) {
-	n, err := x.w.Write(p)
-	if err != nil {
-		x.writeFailed(err)
-	}
-	return n, err == nil
-}
-
-// flush sends what the server has buffered; false when the client is gone.
-func (x *exchange) flush() bool {
-	if err := http.NewResponseController(x.w).Flush(); err != nil && !errors.Is(err, http.ErrNotSupported) {
-		x.writeFailed(err)
-		return false
-	}
-	return true
-}
-
-// writeFailed records that the client cannot be written to any more.
-func (x *exchange) writeFailed(err error) {
-	x.gone()
-	x.cut = true
-	if errors.Is(err, os.ErrDeadlineExceeded) {
-		x.slowReader = true
-	}
-}
-
-// bodyFailed ends a request whose upstream broke inside the body.
-func (x *exchange) bodyFailed(err error) {
-	if x.left() {
-		x.take()
-		defer x.give()
-		x.gone()
-		x.cut = x.headOut
-		return
-	}
-	fault := hint.FaultReset
-	if broken, ok := errors.AsType[*upstream.BodyError](err); ok {
-		fault = broken.Fault
-	}
-	x.fault = string(fault)
-	if x.r.Context().Err() != nil {
-		x.refuse(draining())
-		return
-	}
-	x.h.Metrics.UpstreamError(x.provider, x.fault)
-	x.refuse(unreachable(fault, x.provider, x.attempts))
 }

@@ -10,10 +10,12 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"nimsidecar/internal/coalesce"
 	"nimsidecar/internal/gate"
 	"nimsidecar/internal/guard"
 	"nimsidecar/internal/hint"
@@ -22,6 +24,7 @@ import (
 	"nimsidecar/internal/quota"
 	"nimsidecar/internal/secret"
 	"nimsidecar/internal/upstream"
+	"nimsidecar/internal/wire"
 )
 
 // rig is a Handler before an upstream, in a bubble.
@@ -37,7 +40,9 @@ type rig struct {
 // ledger is a budget that counts, and panics where it is told to.
 type ledger struct {
 	*quota.Book
+	mu                         sync.Mutex // held by those who count
 	charged, settled, refunded int
+	most                       int    // slots that were out at one time
 	crash                      string // the method that panics, with a text that nobody may see
 }
 
@@ -53,7 +58,10 @@ func (l *ledger) Reserve(now time.Time, lane limit.Scope, c quota.Claim) (*quota
 	l.step("Reserve")
 	hold, ready := l.Book.Reserve(now, lane, c)
 	if hold != nil {
+		l.mu.Lock()
+		defer l.mu.Unlock()
 		l.charged++
+		l.most = max(l.most, l.charged-l.settled)
 	}
 	return hold, ready
 }
@@ -64,10 +72,12 @@ func (l *ledger) Observe(now time.Time, h *quota.Hold, o hint.Outcome) {
 }
 
 func (l *ledger) Settle(now time.Time, h *quota.Hold, u quota.Use) {
+	l.mu.Lock()
 	l.settled++
 	if !u.Written {
 		l.refunded++
 	}
+	l.mu.Unlock()
 	l.Book.Settle(now, h, u)
 }
 
@@ -81,25 +91,46 @@ func bubble(t *testing.T, rates string, answer http.HandlerFunc, test func(r *ri
 // beating is bubble with heartbeats. The Handler also serves side.test:80 of the rig's network.
 func beating(t *testing.T, beat Heartbeat, rates string, answer http.HandlerFunc, test func(r *rig)) {
 	t.Helper()
+	setup{beat: beat, rates: map[string]string{"up": rates}, answers: map[string]http.HandlerFunc{"up": answer}}.run(t, test)
+}
+
+// setup is what a rig is made of.
+type setup struct {
+	beat    Heartbeat
+	rates   map[string]string           // of each model, by provider; "" is none
+	answers map[string]http.HandlerFunc // by provider, whose host is its name and .test
+	table   upstream.Options            // without providers, testTable's
+	shared  coalesce.Options            // the zero value shares nothing
+}
+
+// run runs test with a rig in a bubble.
+func (s setup) run(t *testing.T, test func(r *rig)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		var terms limit.Rates
-		if rates != "" {
-			var err error
-			if terms, err = limit.Parse(rates); err != nil {
-				t.Fatal(err)
+		terms := map[string]quota.Terms{}
+		for provider, rates := range s.rates {
+			if rates != "" {
+				parsed, err := limit.Parse(rates)
+				if err != nil {
+					t.Fatal(err)
+				}
+				terms[provider] = quota.Terms{Rates: parsed}
 			}
 		}
 		r := &rig{log: new(bytes.Buffer)}
-		up := r.serveAt(t, "up.test:80", t.Context(), answer)
-		r.ledger = &ledger{Book: quota.New(quota.Options{Terms: func(limit.Scope) quota.Terms { return quota.Terms{Rates: terms} }})}
-		door := gate.New(gate.Options{Budget: r.ledger})
+		for name, answer := range s.answers {
+			up := r.serveAt(t, name+".test:80", t.Context(), answer)
+			defer func() { _ = up.Close() }()
+		}
+		r.ledger = &ledger{Book: quota.New(quota.Options{Terms: func(s limit.Scope) quota.Terms { return terms[s.Provider] }})}
+		table := s.newTable(t, r.network.DialContext)
+		door := gate.New(gate.Options{Budget: fuse{r.ledger, table}})
 		ctx, stop := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
 		go func() { ended <- door.Run(ctx) }()
-		table := testTable(t, r.network.DialContext)
 		r.gate = door
 		r.Handler = New(Options{
-			Guard: guard.New(guard.Options{}), Gate: door, Upstream: table, MaxWait: time.Minute, Heartbeat: beat,
+			Guard: guard.New(guard.Options{}), Gate: door, Upstream: table, MaxWait: time.Minute, Heartbeat: s.beat, Coalesce: s.group(),
 			Logger: slog.New(slog.NewJSONHandler(r.log, nil)),
 		})
 		base, abort := context.WithCancelCause(t.Context())
@@ -113,11 +144,54 @@ func beating(t *testing.T, beat Heartbeat, rates string, answer http.HandlerFunc
 		stop()
 		<-ended
 		table.Close()
-		_ = up.Close()
 		if r.ledger.charged != r.ledger.settled || r.Held() != 0 {
 			t.Errorf("%d slots charged and %d settled, %d bytes held; want as many, and none", r.ledger.charged, r.ledger.settled, r.Held())
 		}
 	})
+}
+
+// group is what the rig's Handler shares answers by.
+func (s setup) group() *coalesce.Group {
+	if len(s.shared.Coalesce.Models)+len(s.shared.Cache.Models) == 0 {
+		return nil
+	}
+	return coalesce.New(s.shared)
+}
+
+// newTable is the rig's providers.
+func (s setup) newTable(t *testing.T, dial func(context.Context, string, string) (net.Conn, error)) *upstream.Table {
+	t.Helper()
+	if s.table.Providers == nil {
+		return testTable(t, dial)
+	}
+	s.table.DialContext = dial
+	table, err := upstream.New(s.table)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return table
+}
+
+// provider is one at its host in the rig, with keys of the sidecar's if any are given.
+func provider(name string, speaks []wire.Dialect, keys ...string) upstream.Provider {
+	p := upstream.Provider{Name: name, URL: &url.URL{Scheme: "http", Host: name + ".test"}, Speaks: speaks}
+	for _, key := range keys {
+		p.Accounts = append(p.Accounts, upstream.Account{Name: key, Keys: []upstream.Key{{Alias: key + "-alias", Secret: secret.New(key)}}})
+	}
+	return p
+}
+
+// fuse is a budget that holds back what is out of use, as package app has it.
+type fuse struct {
+	*ledger
+	table *upstream.Table
+}
+
+func (f fuse) Reserve(now time.Time, lane limit.Scope, c quota.Claim) (*quota.Hold, quota.Readiness) {
+	if until := f.table.Held(now, lane); !c.Forced && !until.IsZero() {
+		return nil, quota.Readiness{At: until}
+	}
+	return f.ledger.Reserve(now, lane, c)
 }
 
 // serveAt serves an address of the rig's network.
@@ -134,11 +208,11 @@ func (r *rig) serveAt(t *testing.T, address string, base context.Context, handle
 	return server
 }
 
-// testTable is a table of one provider with one key.
+// testTable is a table of one provider with one key, which understands every format.
 func testTable(t testing.TB, dial func(context.Context, string, string) (net.Conn, error)) *upstream.Table {
 	t.Helper()
 	table, err := upstream.New(upstream.Options{DialContext: dial, Providers: []upstream.Provider{{
-		Name: "up", URL: &url.URL{Scheme: "http", Host: "up.test"},
+		Name: "up", URL: &url.URL{Scheme: "http", Host: "up.test"}, Speaks: []wire.Dialect{wire.OpenAI, wire.Anthropic},
 		Accounts: []upstream.Account{{Name: "one", Keys: []upstream.Key{{Alias: "one-key", Secret: secret.New("nvapi-test")}}}},
 	}}})
 	if err != nil {

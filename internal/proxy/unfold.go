@@ -9,8 +9,8 @@ import (
 	"nimsidecar/internal/sse"
 )
 
-// maxUnfolded bounds a whole answer that is made into a stream.
-const maxUnfolded = 8 << 20
+// maxWhole bounds an answer that is made anew for its client as a whole.
+const maxWhole = 8 << 20
 
 // unfold sends a whole JSON answer as a stream: its client asked for one and was promised one by the 200 that it got while it waited, but
 // the upstream did not stream. SDKs would find no event in the JSON and show an empty answer. It reports false, having sent nothing, for
@@ -20,7 +20,7 @@ func (x *exchange) unfold() bool {
 	if x.tells != byEvent || x.answer.Status != http.StatusOK || !strings.HasPrefix(h.Get("Content-Type"), "application/json") || h.Get("Content-Encoding") != "" {
 		return false
 	}
-	whole, err := io.ReadAll(io.LimitReader(x.answer, maxUnfolded)) // what is cut off there is no JSON
+	whole, err := io.ReadAll(io.LimitReader(x.answer, maxWhole)) // what is cut off there is no JSON
 	if err != nil {
 		x.bodyFailed(err)
 		return true
@@ -29,7 +29,8 @@ func (x *exchange) unfold() bool {
 	if !ok {
 		return false
 	}
-	c := copier{x: x, streams: true}
+	h["Content-Type"] = []string{"text/event-stream"}
+	c := x.copier()
 	if c.pass(append(sse.AppendEvent(nil, "", chunk), lastEvent...)) {
 		c.finish(io.EOF)
 	}

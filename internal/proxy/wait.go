@@ -9,29 +9,40 @@ import (
 	"nimsidecar/internal/wire"
 )
 
-// wait returns the ticket's next grant, or nil after the request has been ended: refused, or left by its client.
-func (x *exchange) wait(ticket *gate.Ticket) *gate.Grant {
+// queue makes a ticket that of the request, of which heartbeats tell.
+func (x *exchange) queue(ticket *gate.Ticket) {
+	x.take()
+	defer x.give()
+	x.ticket = ticket
+}
+
+// wait returns the ticket's next grant. Without one the request has been ended, since it was refused or its client left, or is to go on to
+// its next target.
+func (x *exchange) wait(ticket *gate.Ticket) (*gate.Grant, verdict) {
 	select {
 	case <-ticket.Decided():
 	case <-x.r.Context().Done():
 		ticket.Abandon()
-		x.queued = ticket.Waited()
+		x.queued = x.earlier + ticket.Waited()
 		x.endedByContext()
-		return nil
+		return nil, ended
 	}
-	x.queued = ticket.Waited()
+	x.queued = x.earlier + ticket.Waited()
 	grant, refusal := ticket.Result()
 	if grant != nil {
 		x.standing = grant.Standing()
-		return grant
+		return grant, served
 	}
 	if refusal.Reason == gate.QueueFull && x.h.Passthrough {
 		x.h.Metrics.Passthrough()
 		x.bypass = true
-		return x.h.Gate.Passthrough(x.request())
+		return x.h.Gate.Passthrough(x.request()), served
+	}
+	if len(x.rest) > 0 && tooLate[refusal.Reason] {
+		return nil, elsewhere
 	}
 	x.refuse(x.explain(refusal))
-	return nil
+	return nil, ended
 }
 
 // explanations say, for each way in which the gate refuses, whose limit it was and what helps.
@@ -45,8 +56,16 @@ var explanations = map[gate.Reason]string{
 	gate.Cancelled:           "the request was taken out of nim-sidecar's queue by its operator",
 }
 
-// explain is the answer to a request that the gate refused.
+// explain is the answer to a request that the gate refused. Where it waited for a provider that cannot be reached, not for a limit, it
+// says so.
 func (x *exchange) explain(refusal *gate.Refusal) *wire.Error {
+	now := time.Now()
+	if until := x.heldUntil(now); tooLate[refusal.Reason] && !until.IsZero() {
+		return &wire.Error{
+			Reason: wire.UpstreamUnreachable, RetryAfter: max(until.Sub(now), time.Second),
+			Message: fmt.Sprintf("provider %s is out of use for the moment: its last answers were failures", x.to.Provider),
+		}
+	}
 	message := explanations[refusal.Reason]
 	if refusal.Estimate > 0 {
 		message += fmt.Sprintf("; it could start in about %s", refusal.Estimate.Round(time.Second))

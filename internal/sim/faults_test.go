@@ -247,7 +247,7 @@ func TestAnErrorOnAnAnthropicPathHasAnthropicsShape(t *testing.T) {
 		_, _ = io.WriteString(w, problem)
 	})
 	bubble(t, Setup{Handler: upstream}, func(t *testing.T, l *Lab) {
-		r := l.Do(t.Context(), http.MethodPost, "/v1/messages", `{"model":"x"}`, "X-Request-Id: r-1")
+		r := l.Do(t.Context(), http.MethodPost, "/v1/messages", `{"model":"x","max_tokens":9,"messages":[{"role":"user","content":"hello"}]}`, "X-Request-Id: r-1")
 		want := `{"type":"error","error":{"type":"invalid_request_error","message":"Gone: The model 'x' has reached its end of life"},"request_id":"r-1"}`
 		if r.Status != http.StatusGone || r.Body != want {
 			t.Errorf("answer = %d %s; want 410 %s", r.Status, r.Body, want)

@@ -92,7 +92,7 @@ func TestTheClientSeesTheAnswerAndTheContractsHeaders(t *testing.T) {
 		}
 		_, _ = io.WriteString(w, `{"usage":{"prompt_tokens":3,"completion_tokens":4}}`)
 	})
-	bubble(t, Setup{Handler: upstream, Env: []string{"SIDECAR_LIMITS=40-M"}}, func(t *testing.T, l *Lab) {
+	bubble(t, Setup{Handler: upstream, Env: []string{"SIDECAR_LIMITS=40-M", "SIDECAR_SPEAKS=both"}}, func(t *testing.T, l *Lab) {
 		r := l.Do(t.Context(), http.MethodPost, "/v1/chat/completions", `{"model":"m/a"}`, "X-Request-Id: mine", "X-Sidecar-Priority: 0")
 		for name, want := range map[string]string{
 			"X-Upstream": "yes", "Set-Cookie": "a=1", "X-Request-Id": "mine", "X-Sidecar-Priority": "URGENT", "X-Sidecar-Queue-Wait-Ms": "0",

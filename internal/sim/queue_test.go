@@ -171,8 +171,9 @@ func TestOnlyQuotaMovesThePace(t *testing.T) {
 func TestADeadKeyIsLeftForTheNext(t *testing.T) {
 	env := []string{"SIDECAR_API_KEYS=nvapi-revoked,nvapi-good"}
 	bubble(t, Setup{Mock: mock.Options{Keys: []string{"nvapi-good"}}, Env: env}, func(t *testing.T, l *Lab) {
-		for range 4 {
-			if r := l.Chat("m/a", false); r.Status != http.StatusOK {
+		for i := range 8 { // conversations, each with a key of its own
+			body := fmt.Sprintf(`{"model":"m/a","messages":[{"role":"user","content":"%d"}]}`, i)
+			if r := l.Do(t.Context(), http.MethodPost, "/v1/chat/completions", body); r.Status != http.StatusOK {
 				t.Errorf("answer = %d %q; want 200", r.Status, r.Body)
 			}
 		}

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"nimsidecar/internal/hint"
@@ -16,7 +17,7 @@ import (
 const (
 	// errorWait is how long the beginning of an error body may take before the answer is classified without it.
 	errorWait = 2 * time.Second
-	// smallBody is up to which announced length a body is read before the head is passed on, so that a cut one is a clean failure.
+	// smallBody is below which announced length a body is read before the head is passed on, so that a cut one is a clean failure.
 	smallBody = 8 << 10
 	// fetchSize is how much one fetch reads.
 	fetchSize = 1 << 10
@@ -45,6 +46,7 @@ type Answer struct {
 	failed   bool // an error answer: our keys are masked in its body
 
 	held    []byte     // read, not yet given out
+	lent    *body      // what held lies in, if it is not its own memory
 	err     error      // how the body ended; io.EOF = whole
 	pending chan chunk // gets what fetch reads
 }
@@ -112,7 +114,7 @@ func (a *Answer) broken(o hint.Outcome) {
 	o.ReqID = a.Header.Get("Nvcf-Reqid")
 	a.Outcome = o
 	a.err = &BodyError{Fault: o.Fault}
-	a.held = nil
+	a.drop()
 	a.Close()
 }
 
@@ -129,7 +131,7 @@ func (a *Answer) head() {
 		a.whole()
 	case a.failed:
 		a.await(errorWait, func() bool { return len(a.held) >= hint.MaxBody })
-	case !a.stream && a.ContentLength >= 0 && a.ContentLength <= smallBody:
+	case !a.stream && a.ContentLength >= 0 && a.ContentLength < smallBody:
 		a.readSmall()
 	}
 	if a.Outcome.Class == hint.Broken || a.Outcome.Class == hint.Cancelled {
@@ -162,9 +164,11 @@ func (a *Answer) classify(text string) {
 	a.learn(now)
 }
 
-// readSmall reads a body of a known small length whole. The spare byte makes room for the read that finds the end.
+// readSmall reads a body of a known small length whole, into memory that is lent until it has been given out. The spare byte makes room
+// for the read that finds the end.
 func (a *Answer) readSmall() {
-	b := make([]byte, a.ContentLength+1)
+	a.lent = a.table.bodies.get()
+	b := a.lent[:a.ContentLength+1]
 	n := 0
 	for a.err == nil {
 		var m int
@@ -300,7 +304,7 @@ func (a *Answer) Read(p []byte) (int, error) {
 			if a.held = a.held[n:]; len(a.held) > 0 {
 				return n, nil
 			}
-			a.held = nil
+			a.drop()
 			return n, a.err
 		}
 		switch {
@@ -317,6 +321,29 @@ func (a *Answer) Read(p []byte) (int, error) {
 		a.take(<-a.pending)
 	}
 }
+
+// drop lets go of what is held.
+func (a *Answer) drop() {
+	a.held = nil
+	if a.lent != nil {
+		a.table.bodies.put(a.lent)
+		a.lent = nil
+	}
+}
+
+// body is the memory of one small body, and bodies lends it: most answers are that small, and each would need its own otherwise.
+type body [smallBody]byte
+
+type bodies struct{ pool sync.Pool }
+
+func (b *bodies) get() *body {
+	if lent, ok := b.pool.Get().(*body); ok {
+		return lent
+	}
+	return new(body)
+}
+
+func (b *bodies) put(lent *body) { b.pool.Put(lent) }
 
 // safe returns how many of the held bytes may be given out: in an error body a key might begin in the last ones and go on in what
 // has not been read yet.
@@ -386,7 +413,8 @@ func (a *Answer) Close() {
 	if a.response != nil {
 		_ = a.response.Body.Close()
 	}
-	if a.err == nil {
+	if a.err == nil || len(a.held) > 0 {
 		a.err = &BodyError{}
 	}
+	a.drop()
 }

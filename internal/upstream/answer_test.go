@@ -377,3 +377,26 @@ func FuzzFirstEventIsMonotone(f *testing.F) {
 		}
 	})
 }
+
+// Small bodies lie in lent memory: none may show up in another answer, and none is there any more when its answer has been closed.
+func TestSmallAnswersKeepTheirOwnBytes(t *testing.T) {
+	t.Parallel()
+	echo := each(func(c net.Conn, _ *http.Request, body string) bool {
+		_, err := fmt.Fprintf(c, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+		return err == nil
+	})
+	bubble(t, Provider{}, echo, func(r *rig) {
+		first, second := post(r.t.Context(), r.Table, "first"), post(r.t.Context(), r.Table, "second")
+		expectWhole(r.t, second, "second")
+		second.Close()
+		third := post(r.t.Context(), r.Table, "third")
+		expectWhole(r.t, first, "first")
+		third.Close()
+		expectBroken(r.t, third, "", "")
+		fourth := post(r.t.Context(), r.Table, "fourth")
+		first.Close()
+		third.Close()
+		expectWhole(r.t, post(r.t.Context(), r.Table, "fifth"), "fifth")
+		expectWhole(r.t, fourth, "fourth")
+	})
+}

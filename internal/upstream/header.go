@@ -17,16 +17,6 @@ const (
 	maxPoll = 3600
 )
 
-// dropped are the request headers that never go up, beside hop-by-hop ones: they are ours, or speak of the client's own
-// connection, or are reserved by NVIDIA's gateway, which answers 400 to X-Priority and NVCF-Shadow and routes by function-id.
-var dropped = map[string]bool{
-	"Content-Length": true, "Cookie": true, "Expect": true, "Forwarded": true, "Function-Id": true, "Function-Version-Id": true,
-	"Host": true, "Nvcf-Shadow": true, "Origin": true, "Via": true, "X-Priority": true, "X-Real-Ip": true,
-}
-
-// droppedPrefixes are the beginnings of more such names.
-var droppedPrefixes = [...]string{headerSidecar, "X-Forwarded-"}
-
 // header returns the headers of an attempt: the client's but for what is dropped, and our credential, where one is configured, in the
 // place of theirs. The first attempt uses the client's own map, since building another would cost more than all else that is done
 // here; it may still be being written when the next one begins, which therefore uses a copy. Value slices are never changed.
@@ -91,17 +81,16 @@ func (r *Request) clean() {
 	r.cleaned = true
 }
 
-// isDropped reports whether a header of the client's never goes up.
+// isDropped reports whether a header of the client's never goes up, beside the hop-by-hop ones: it is ours, or speaks of the client's own
+// connection, or is reserved by NVIDIA's gateway, which answers 400 to X-Priority and NVCF-Shadow and routes by function-id. It is no
+// map, since it is asked of every header of every request.
 func isDropped(name string) bool {
-	if dropped[name] {
+	switch name {
+	case "Content-Length", "Cookie", "Expect", "Forwarded", "Function-Id", "Function-Version-Id", "Host", "Nvcf-Shadow", "Origin", "Via",
+		"X-Priority", "X-Real-Ip":
 		return true
 	}
-	for _, prefix := range droppedPrefixes {
-		if strings.HasPrefix(name, prefix) {
-			return true
-		}
-	}
-	return false
+	return strings.HasPrefix(name, headerSidecar) || strings.HasPrefix(name, "X-Forwarded-")
 }
 
 // wantsTrailers reports whether the client says that it can read trailers: the one thing in TE that is not for this hop only.

@@ -210,6 +210,9 @@ func TestAClientsCredentialIsAnAccountOfItsOwn(t *testing.T) {
 	if alice == bob || bob == nobody || strings.Contains(alice, "alice") || nobody != "client-none" {
 		t.Errorf("accounts = %s, %s, %s; want three, none naming its key", alice, bob, nobody)
 	}
+	if again := name(http.Header{"Authorization": {"Bearer alice"}}); again != alice {
+		t.Errorf("account of the first client, after others = %s; want %s", again, alice)
+	}
 	if lane := table.Lanes(Target{Provider: "up"}, 0, nil)[0]; lane.Model != limit.NoModel {
 		t.Errorf("model of a request without one = %q; want %q", lane.Model, limit.NoModel)
 	}

@@ -2,8 +2,10 @@ package upstream
 
 import (
 	"cmp"
+	"hash/maphash"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"nimsidecar/internal/limit"
@@ -25,7 +27,7 @@ func (t *Table) Lanes(to Target, conversation uint64, client http.Header) []limi
 	}
 	model := cmp.Or(to.Model, limit.NoModel)
 	if len(p.accounts) == 0 {
-		return []limit.Scope{{Provider: p.name, Account: fingerprint(client), Model: model}}
+		return []limit.Scope{{Provider: p.name, Account: p.naming.account(client), Model: model}}
 	}
 	now := time.Now()
 	usable := make([]limit.Scope, 0, len(p.accounts))
@@ -61,15 +63,44 @@ func (t *Table) Usable(lane limit.Scope) bool {
 	return a != nil && a.usable(time.Now(), lane.Model)
 }
 
-// fingerprint names the account behind a client's credential. The same key in another header is the same account.
-func fingerprint(client http.Header) string {
-	for _, name := range credentials {
-		if value := client.Get(name); value != "" {
+// naming names the accounts behind clients' credentials. The same key in another header is the same account. It remembers the last name,
+// which nearly always is the next one too, since a name costs a cryptographic hash; of the credential it keeps a hash that nobody can
+// foresee. It is safe for concurrent use.
+type naming struct {
+	seed maphash.Seed
+	last atomic.Pointer[named]
+}
+
+type named struct {
+	hash uint64 // of the credential
+	name string
+}
+
+func (n *naming) account(client http.Header) string {
+	for _, header := range credentials {
+		if value := client.Get(header); value != "" {
 			if scheme, token, ok := strings.Cut(value, " "); ok && strings.EqualFold(scheme, "Bearer") {
 				value = strings.TrimSpace(token)
 			}
-			return "client-" + secret.New(value).Fingerprint()
+			hash := maphash.String(n.seed, value)
+			last := n.last.Load()
+			if last == nil || last.hash != hash {
+				last = &named{hash, "client-" + secret.New(value).Fingerprint()}
+				n.last.Store(last)
+			}
+			return last.name
 		}
 	}
 	return "client-none"
+}
+
+// Keys returns how many keys of the sidecar's own a provider has, over all of its accounts: with more than one it makes a difference to
+// which conversation a request belongs. 0 means that each client's own credential goes up.
+func (t *Table) Keys(provider string) (n int) {
+	if p := t.providers[provider]; p != nil {
+		for _, a := range p.accounts {
+			n += len(a.slots)
+		}
+	}
+	return n
 }

@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"bytes"
+	"cmp"
 	"slices"
 	"strings"
 
@@ -14,7 +15,7 @@ const minMasked = 6
 // redactor finds the configured keys in what an upstream sends. A key is overwritten, not replaced, so that lengths that were
 // announced stay true. The zero value knows no key. It is immutable once its provider is built.
 type redactor struct {
-	keys []secret.Text
+	keys []secret.Text // the longest first: one may begin like another
 	tail int // length of the longest key, less one: how much of a text may be the head of a key
 }
 
@@ -24,6 +25,7 @@ func (r *redactor) add(key secret.Text) {
 		return
 	}
 	r.keys = append(r.keys, key)
+	slices.SortStableFunc(r.keys, func(a, b secret.Text) int { return cmp.Compare(len(b.Reveal()), len(a.Reveal())) })
 	r.tail = max(r.tail, n-1)
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"log/slog"
 	"net"
 	"net/http"
@@ -85,6 +86,7 @@ type Table struct {
 
 	strays    *atomic.Uint64
 	catalogue catalogue
+	bodies    bodies
 }
 
 // provider is a Provider made ready. Immutable but for its accounts' keys, its connections, and what follows transport.
@@ -106,6 +108,7 @@ type provider struct {
 	retire  atomic.Int64
 	turn    atomic.Uint64 // requests without a conversation
 	breaker breaker
+	naming  naming
 }
 
 // New returns the table of o's providers. It opens no connection. An error names the provider and what is wrong, never a key.
@@ -145,6 +148,7 @@ func newProvider(s Provider, agent string) (*provider, error) {
 	p := &provider{
 		name: s.Name, base: *s.URL, headLimit: s.HeadTimeout, idleLimit: s.StreamIdleTimeout,
 		nvidia: s.NVIDIA, apiKey: s.APIKey, speaks: s.Speaks, dialect: hint.DialectOf(s.URL.Hostname()), agent: []string{agent},
+		naming: naming{seed: maphash.MakeSeed()},
 	}
 	if p.headLimit <= 0 {
 		p.headLimit = DefaultHeadTimeout
