@@ -308,14 +308,14 @@ func TestConfigCheckSaysWhoseKeyGoesUp(t *testing.T) {
 
 func TestConfigCommands(t *testing.T) {
 	t.Parallel()
-	env := []string{"NVIDIA_API_KEY=nvapi-secret", "SIDECAR_LIMITS=5-M", "SIDECAR_CACHE_MAX_AGE=2h"}
+	env := []string{"NVIDIA_API_KEY=nvapi-secret", "SIDECAR_LIMITS=5-M"}
 	tests := []struct {
 		args []string
 		want []string // parts of stdout
 	}{
 		{[]string{"check"}, []string{
 			"ok\nlistens on 127.0.0.1:9190, metrics on 127.0.0.1:9191, client keys: 0\n",
-			"provider nvidia at https://integrate.api.nvidia.com/v1: keys 1, accounts 1, limits 5-M, account limits none\n", "warning: cache.max_age is set by SIDECAR_CACHE_MAX_AGE",
+			"provider nvidia at https://integrate.api.nvidia.com/v1: keys 1, accounts 1, limits 5-M, account limits none\n",
 		}},
 		{[]string{"print", "--h2c", "--log-level=warn"}, []string{"h2c: true # --h2c\n", "limits: 5-M # SIDECAR_LIMITS\n", `keys: ["***"] # NVIDIA_API_KEY`, "level: warn # --log-level\n"}},
 		{[]string{"schema"}, []string{string(config.Schema())}},
