@@ -1,13 +1,15 @@
 # nim-sidecar. `make` alone lists the targets. Needed: Go, a C compiler for the race detector, node with npm, git.
 BIN      := bin/nim-sidecar
 FUZZTIME ?= 30s
+SOAKTIME ?= 10m
+KILLS    ?= 50
 # what the tree holds beyond its last commit, as one number
 STATE    := { git diff HEAD; git ls-files -o --exclude-standard; } | git hash-object --stdin
 
 # modules of their own, so that what they need is no dependency of the product: the release program, and the readers of deploy/
 MODULES  := deploy/release test/deploy/platform
 
-.PHONY: help build run demo test check lint race fuzz smoke bench sim generate release cover web browser
+.PHONY: help build run demo test check lint race fuzz soak smoke bench sim generate release cover web browser
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
@@ -47,6 +49,9 @@ race: ## the Go tests under the race detector
 fuzz: ## every fuzz target, FUZZTIME (30s) each
 	@grep -rHo --exclude-dir=node_modules --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' . | while IFS=: read -r file func; do \
 		go test -run '^$$' -fuzz "^$${func#func }$$" -fuzztime $(FUZZTIME) "$$(dirname "$$file")" || exit 1; done
+
+soak: ## 200 clients that misbehave for SOAKTIME (10m), then KILLS (50) kills under load
+	go test -count=1 -v -timeout 30m -run '^(TestASoakLeavesNothingBehind|TestNoWindowIsExceededAcrossKills)$$' ./test/faults -args -soak $(SOAKTIME) -kills $(KILLS)
 
 smoke: ## every Go benchmark, 100 rounds each, so that none rots
 	@go run ./test/summary -run '^$$' -bench . -benchtime 100x ./...

@@ -100,6 +100,7 @@ func New(o Options) (_ *App, err error) {
 	if a.proxyListener, err = a.bind(o.Service.listen(o.Listen), "listen", c.Listen); err != nil {
 		return nil, err
 	}
+	a.proxyListener = spare(a.proxyListener, descriptors())
 	if a.metricsListener, err = a.bind(o.Listen, "metrics_listen", c.MetricsListen); err != nil {
 		return nil, err
 	}
@@ -124,10 +125,9 @@ func New(o Options) (_ *App, err error) {
 	a.metrics = metrics.New(metrics.Options{Providers: names(c), Version: o.Version, Start: time.Now()})
 	a.shared = shared(c)
 	keeper := guard.New(guardOptions(c, a.metrics))
-	handler := newForwarder(proxy.Options{
-		Guard: keeper, Gate: a.gate, Upstream: a.upstream, Metrics: a.metrics, Logger: slog.New(tap{o.Logger.Handler(), a.past}),
-		MaxBody: int64(c.MaxBody), MaxBytes: int64(c.Queue.MaxBytes), MaxWait: c.Queue.MaxWait,
-		Passthrough: c.Queue.Overflow == config.OverflowPassthrough, Heartbeat: heartbeat(c), Coalesce: a.shared,
+	handler := proxy.New(proxy.Options{
+		Guard: keeper, Gate: a.gate, Upstream: a.upstream, Metrics: a.metrics, Logger: o.Logger, Finished: a.past.end,
+		MaxBody: int64(c.MaxBody), MaxBytes: int64(c.Queue.MaxBytes), Settings: proxySettings(c), Coalesce: a.shared,
 	})
 	a.metrics.Watch(a.state(handler))
 	a.steer(o, handler)

@@ -16,6 +16,7 @@ import (
 	"nimsidecar/internal/history"
 	"nimsidecar/internal/limit"
 	"nimsidecar/internal/priority"
+	"nimsidecar/internal/proxy"
 	"nimsidecar/internal/quota"
 	"nimsidecar/internal/upstream"
 )
@@ -168,7 +169,7 @@ func waiting(waiters []gate.Waiter) []dash.Waiter {
 	for i := range waiters {
 		w := &waiters[i]
 		all[i] = dash.Waiter{
-			ID: w.ID, Class: w.Class.String(), Agent: w.Agent, Model: model(w.Model), Provider: w.Provider,
+			ID: w.ID, Class: w.Class.String(), Agent: w.Agent, Client: text(w.Client), Model: model(w.Model), Provider: w.Provider,
 			WaitedMS: w.Waited.Milliseconds(), Place: w.Position, Repeat: w.Repeat,
 		}
 		if w.Estimate > 0 {
@@ -322,7 +323,7 @@ func period(d time.Duration) string {
 }
 
 // buildDash builds the dashboard on top of the other parts.
-func (a *App) buildDash(c *config.Config, handler *forwarder) {
+func (a *App) buildDash(c *config.Config, handler *proxy.Handler) {
 	p := &panel{app: a, began: time.Now(), held: handler.Held, past: a.past}
 	a.feed = dash.NewFeed(p)
 	admin := guard.NewAdmin(c.Admin.Token)
@@ -351,13 +352,13 @@ func permitted(p guard.Permit) error {
 }
 
 // steer lets settings change while running.
-func (a *App) steer(o Options, handler *forwarder) {
+func (a *App) steer(o Options, handler *proxy.Handler) {
 	s := a.steering
 	s.load = o.Reload
 	s.parts = []part{
 		{name: "log.level", apply: func(c *config.Config) { setLevel(o.Level, c.Log.Level) }},
 		{name: "providers", apply: func(c *config.Config) { a.book.Apply(time.Now(), terms(c)) }},
-		{name: "queue", apply: handler.apply},
+		{name: "queue", apply: func(c *config.Config) { handler.Apply(proxySettings(c)) }},
 		{name: "drain", apply: func(c *config.Config) {
 			a.gate.Apply(gate.Settings{
 				Capacity: c.Queue.Capacity, Displace: c.Queue.Overflow == config.OverflowReject, Drain: c.Drain,

@@ -8,6 +8,8 @@ import (
 	"os"
 	"strings"
 	"syscall"
+
+	"golang.org/x/net/netutil"
 )
 
 // ListenError is a listener that could not be bound, most often because its port is taken.
@@ -42,6 +44,28 @@ func (a *App) bind(listen func(network, address string) (net.Listener, error), s
 		return nil
 	})
 	return l, nil
+}
+
+// leastSpare is how many descriptors are kept from the connections of clients: for the metrics port, the state, the log, the parts of
+// the process.
+const leastSpare = 16
+
+// mostConnections returns how many connections of clients may be open at once where that many descriptors are, each of which may need
+// another one to its provider; 0 = any number.
+func mostConnections(descriptors int) int {
+	if descriptors == 0 {
+		return 0
+	}
+	return max(1, (descriptors-max(leastSpare, descriptors/8))/2)
+}
+
+// spare lets a listener accept so many connections at once only that descriptors are left for the rest: who comes beyond them waits in the
+// system's queue, and the probes on the metrics port are answered.
+func spare(l net.Listener, descriptors int) net.Listener {
+	if n := mostConnections(descriptors); n > 0 {
+		return netutil.LimitListener(l, n)
+	}
+	return l
 }
 
 // listen returns what the proxy's listener is made with: the one that was passed is already there.

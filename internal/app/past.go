@@ -4,16 +4,15 @@ import (
 	"cmp"
 	"context"
 	"math"
-	"slices"
 	"sync"
 	"time"
 
 	"nimsidecar/internal/adapt"
 	"nimsidecar/internal/config"
-	"nimsidecar/internal/dash"
 	"nimsidecar/internal/history"
 	"nimsidecar/internal/limit"
 	"nimsidecar/internal/priority"
+	"nimsidecar/internal/proxy"
 	"nimsidecar/internal/quota"
 )
 
@@ -22,8 +21,8 @@ import (
 type past struct {
 	mu       sync.Mutex // guards the following
 	log      *history.Log
-	finished []finished // a ring of the last shownRequests
-	next     int        // where the next goes
+	finished []proxy.Finished // a ring of the last shownRequests, each with memory of its own for its attempts
+	next     int              // where the next goes
 	changes  map[limit.Scope]change
 	charged  map[limit.Scope]counts // at the last sample
 }
@@ -61,33 +60,6 @@ func (p *past) change(s limit.Scope) (c change, ok bool) {
 	defer p.mu.Unlock()
 	c, ok = p.changes[s]
 	return c, ok
-}
-
-// end notes a request that has ended, and how long it waited if it was in the waiting room.
-func (p *past) end(f *finished) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if f.waited() {
-		p.log.Waited(f.ended, int(f.class), time.Duration(f.queued)*time.Millisecond)
-	}
-	if len(p.finished) < shownRequests {
-		p.finished = append(p.finished, *f)
-		return
-	}
-	p.finished[p.next] = *f
-	p.next = (p.next + 1) % shownRequests
-}
-
-// requests returns the last requests, the newest first.
-func (p *past) requests() []dash.Request {
-	p.mu.Lock()
-	last := slices.Concat(p.finished[p.next:], p.finished[:p.next])
-	p.mu.Unlock()
-	all := make([]dash.Request, 0, len(last))
-	for i := range last {
-		all = append(all, last[len(last)-1-i].request())
-	}
-	return all
 }
 
 // waits returns the median and the 95th percentile of the waits of a class of late, in milliseconds; nil where nobody waited.

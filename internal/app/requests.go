@@ -1,146 +1,62 @@
 package app
 
 import (
-	"context"
-	"log/slog"
 	"time"
 
 	"nimsidecar/internal/dash"
-	"nimsidecar/internal/priority"
+	"nimsidecar/internal/proxy"
 )
 
-// tap is a log handler that shows every finished request to the dashboard on its way into the log.
-type tap struct {
-	slog.Handler
-	past *past
-}
-
-// Enabled implements slog.Handler: the dashboard wants to see what the log does not.
-func (t tap) Enabled(ctx context.Context, level slog.Level) bool {
-	return level == slog.LevelInfo || t.Handler.Enabled(ctx, level)
-}
-
-// Handle implements slog.Handler.
-func (t tap) Handle(ctx context.Context, line slog.Record) error {
-	if line.Message == "request" {
-		t.see(line)
+// end notes a request that has ended, and how long it waited if it was in the waiting room. The memory of the one that it takes the place
+// of is used again.
+func (p *past) end(f proxy.Finished) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if f.Queued {
+		p.log.Waited(f.Began.Add(f.Total), int(f.Class), f.Wait)
 	}
-	if !t.Handler.Enabled(ctx, line.Level) {
-		return nil
+	if len(p.finished) < shownRequests {
+		p.finished = append(p.finished, proxy.Finished{})
 	}
-	return t.Handler.Handle(ctx, line)
+	into := &p.finished[p.next]
+	attempts := append(into.Attempts[:0], f.Attempts...)
+	*into = f
+	into.Attempts = attempts
+	p.next = (p.next + 1) % shownRequests
 }
 
-// WithAttrs implements slog.Handler.
-func (t tap) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return tap{t.Handler.WithAttrs(attrs), t.past}
-}
-
-// WithGroup implements slog.Handler.
-func (t tap) WithGroup(name string) slog.Handler { return tap{t.Handler.WithGroup(name), t.past} }
-
-// finished is what the line of a request says: what the dashboard shows of it, in a form that costs a request nothing but the copy.
-type finished struct {
-	ended                                         time.Time
-	id, agent, model, provider, key, path, reason string
-	class                                         priority.Class
-	stream                                        bool
-
-	status, attempts          int64
-	queued, took, first       int64 // milliseconds
-	inputTokens, outputTokens int64
-}
-
-// see reads a line. What it does not know, it passes over.
-func (t tap) see(line slog.Record) {
-	f := finished{ended: line.Time, class: priority.Normal}
-	line.Attrs(func(a slog.Attr) bool { f.read(a); return true })
-	t.past.end(&f)
-}
-
-// read reads one attribute of a line.
-func (f *finished) read(a slog.Attr) {
-	switch a.Value.Kind() {
-	case slog.KindString:
-		if into := f.word(a.Key); into != nil {
-			*into = a.Value.String()
-		} else if a.Key == "priority" {
-			f.class, _ = priority.Parse(a.Value.String()) // it was written by String
-		}
-	case slog.KindInt64:
-		if into := f.number(a.Key); into != nil {
-			*into = a.Value.Int64()
-		}
-	case slog.KindBool:
-		f.stream = f.stream || a.Key == "stream" && a.Value.Bool()
+// requests returns the last requests, the newest first.
+func (p *past) requests() []dash.Request {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	all := make([]dash.Request, len(p.finished))
+	for i := range all {
+		all[i] = request(&p.finished[(p.next-1-i+shownRequests)%shownRequests])
 	}
+	return all
 }
 
-// word returns where the text of that name belongs, nil where it is not shown.
-func (f *finished) word(key string) *string {
-	switch key {
-	case "id":
-		return &f.id
-	case "agent":
-		return &f.agent
-	case "model":
-		return &f.model
-	case "provider":
-		return &f.provider
-	case "key":
-		return &f.key
-	case "path":
-		return &f.path
-	case "reason":
-		return &f.reason
-	}
-	return nil
-}
-
-// number returns where the number of that name belongs, nil where it is not shown.
-func (f *finished) number(key string) *int64 {
-	switch key {
-	case "status":
-		return &f.status
-	case "attempts":
-		return &f.attempts
-	case "queue_ms":
-		return &f.queued
-	case "upstream_ms":
-		return &f.took
-	case "first_byte_ms":
-		return &f.first
-	case "input_tokens":
-		return &f.inputTokens
-	case "output_tokens":
-		return &f.outputTokens
-	}
-	return nil
-}
-
-// waited reports whether the request was in the waiting room.
-func (f *finished) waited() bool { return f.status != 499 || f.queued > 0 }
-
-// request returns the request as the dashboard shows it.
-func (f *finished) request() dash.Request {
-	total := max(f.queued+f.took, f.first)
+// request is one that has ended, as the dashboard shows it.
+func request(f *proxy.Finished) dash.Request {
 	r := dash.Request{
-		ID: f.id, Class: f.class.String(), Agent: f.agent, Model: text(f.model), Provider: f.provider, Key: text(f.key), Path: f.path,
-		Stream: f.stream, Status: int(f.status), Reason: text(f.reason), QueuedMS: f.queued, TotalMS: total, Attempts: []dash.Attempt{},
-		Started: f.ended.Add(-time.Duration(total) * time.Millisecond).UnixMilli(),
+		ID: f.ID, Class: f.Class.String(), Agent: f.Agent, Model: text(f.Model), Provider: f.Provider, Key: text(f.Key), Path: f.Path,
+		Stream: f.Stream, Status: f.Status, Reason: text(string(f.Reason)), Started: f.Began.UnixMilli(), QueuedMS: f.Wait.Milliseconds(),
+		TotalMS: f.Total.Milliseconds(), Attempts: make([]dash.Attempt, len(f.Attempts)),
 	}
-	if f.first > 0 {
-		r.FirstByteMS = &f.first
+	if f.FirstByte > 0 {
+		r.FirstByteMS = whole(f.FirstByte)
 	}
-	if f.attempts > 0 {
-		outcome := "ok"
-		if f.status >= 400 {
-			outcome = "error"
-		}
-		r.Attempts = append(r.Attempts, dash.Attempt{AtMS: f.queued, TookMS: f.took, Outcome: outcome})
+	for i, a := range f.Attempts {
+		r.Attempts[i] = dash.Attempt{AtMS: a.At.Milliseconds(), TookMS: a.Took.Milliseconds(), Outcome: a.Outcome}
 	}
-	if f.inputTokens+f.outputTokens > 0 {
-		r.InputTokens, r.OutputTokens = &f.inputTokens, &f.outputTokens
+	if in, out := f.InputTokens, f.OutputTokens; in+out > 0 {
+		r.InputTokens, r.OutputTokens = &in, &out
 	}
 	return r
+}
+
+// whole is a duration in whole milliseconds.
+func whole(d time.Duration) *int64 {
+	ms := d.Milliseconds()
+	return &ms
 }

@@ -1,7 +1,6 @@
 package app
 
 import (
-	"log/slog"
 	"strconv"
 	"testing"
 	"time"
@@ -9,85 +8,93 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"nimsidecar/internal/dash"
+	"nimsidecar/internal/gate"
 	"nimsidecar/internal/history"
+	"nimsidecar/internal/priority"
+	"nimsidecar/internal/proxy"
+	"nimsidecar/internal/wire"
 )
 
-// line is the line of a finished request, as proxy writes it, with other attributes behind it.
-func line(id string, more ...slog.Attr) slog.Record {
-	r := slog.NewRecord(time.UnixMilli(1_000_000), slog.LevelInfo, "request", 0)
-	r.AddAttrs(
-		slog.String("id", id), slog.String("agent", "planner"), slog.String("priority", "HIGH"), slog.String("model", "m"),
-		slog.String("provider", "nvidia"), slog.String("key", "main-1"), slog.String("path", "/v1/chat/completions"),
-		slog.Bool("stream", true), slog.Int64("queue_ms", 200), slog.Int64("upstream_ms", 500), slog.Int64("first_byte_ms", 300),
-		slog.Int("attempts", 2), slog.Int("status", 200), slog.String("reason", ""), slog.Int64("input_tokens", 12),
-		slog.Int64("output_tokens", 0), slog.Int("bytes_in", 9), slog.Int64("bytes_out", 9),
-	)
-	r.AddAttrs(more...)
-	return r
-}
-
-// shown hands lines to a tap and returns the requests that the dashboard then shows.
-func shown(t *testing.T, lines ...slog.Record) ([]dash.Request, *past) {
-	t.Helper()
-	p := newPast()
-	handler := tap{slog.DiscardHandler, p}
-	for _, l := range lines {
-		if err := handler.Handle(t.Context(), l); err != nil {
-			t.Fatal(err)
-		}
+// finished is a request that has ended, after an attempt that was refused and one that was served.
+func finished(id string) proxy.Finished {
+	const ms = time.Millisecond
+	return proxy.Finished{
+		ID: id, Agent: "planner", Client: "ann", Model: "m", Provider: "nvidia", Key: "main-1", Path: "/v1/chat/completions", Class: priority.High,
+		Stream: true, Queued: true, Status: 200, Began: time.UnixMilli(1_000_000), Wait: 200 * ms, FirstByte: 300 * ms, Total: 700*ms + 999*time.Microsecond,
+		Attempts:    []proxy.Attempt{{At: 100 * ms, Took: 50 * ms, Outcome: "quota"}, {At: 250 * ms, Took: 450 * ms, Outcome: "ok"}},
+		InputTokens: 12, Cache: "miss",
 	}
-	return p.requests(), p
 }
 
-func TestTheLineOfARequestIsShownOnTheDashboard(t *testing.T) {
+func TestARequestThatHasEndedIsShownWithEveryAttempt(t *testing.T) {
 	t.Parallel()
-	pointer := func(n int64) *int64 { return &n }
-	whole := dash.Request{
-		ID: "a", Class: "HIGH", Agent: "planner", Model: text("m"), Provider: "nvidia", Key: text("main-1"), Path: "/v1/chat/completions",
-		Stream: true, Status: 200, Started: 1_000_000 - 700, QueuedMS: 200, FirstByteMS: pointer(300), TotalMS: 700,
-		Attempts:    []dash.Attempt{{AtMS: 200, TookMS: 500, Outcome: "ok"}},
-		InputTokens: pointer(12), OutputTokens: pointer(0),
+	number := func(n int64) *int64 { return &n }
+	want := []dash.Request{
+		{ID: "c", Class: "NORMAL", Started: 2_000_000, Status: 400, Reason: text("bad_request"), Attempts: []dash.Attempt{}},
+		{
+			ID: "b", Class: "HIGH", Agent: "planner", Model: text("m"), Provider: "nvidia", Key: text("main-1"), Path: "/v1/chat/completions",
+			Stream: true, Status: 502, Reason: text("upstream_unreachable"), Started: 1_000_000, QueuedMS: 200, TotalMS: 700,
+			Attempts: []dash.Attempt{{AtMS: 100, TookMS: 50, Outcome: "broken"}},
+		},
+		{
+			ID: "a", Class: "HIGH", Agent: "planner", Model: text("m"), Provider: "nvidia", Key: text("main-1"), Path: "/v1/chat/completions",
+			Stream: true, Status: 200, Started: 1_000_000, QueuedMS: 200, FirstByteMS: number(300), TotalMS: 700,
+			Attempts:    []dash.Attempt{{AtMS: 100, TookMS: 50, Outcome: "quota"}, {AtMS: 250, TookMS: 450, Outcome: "ok"}},
+			InputTokens: number(12), OutputTokens: number(0),
+		},
 	}
-	failed := whole
-	failed.ID, failed.Status, failed.Reason = "b", 502, text("upstream_unreachable")
-	failed.Attempts = []dash.Attempt{{AtMS: 200, TookMS: 500, Outcome: "error"}}
-	refused := dash.Request{ID: "c", Class: "NORMAL", Started: 1_000_000, Attempts: []dash.Attempt{}}
-	bare := slog.NewRecord(time.UnixMilli(1_000_000), slog.LevelInfo, "request", 0)
-	bare.AddAttrs(slog.String("id", "c"))
-	other := slog.NewRecord(time.UnixMilli(1_000_000), slog.LevelInfo, "serving", 0)
-
-	got, p := shown(
-		t, line("a", slog.String("nvcf_reqid", "x")), other,
-		line("b", slog.Int("status", 502), slog.String("reason", "upstream_unreachable")), bare,
-	)
-	if diff := cmp.Diff([]dash.Request{refused, failed, whole}, got); diff != "" {
+	p := newPast()
+	p.end(finished("a"))
+	failed := finished("b")
+	failed.Status, failed.Reason, failed.FirstByte, failed.InputTokens = 502, wire.UpstreamUnreachable, 0, 0
+	failed.Attempts = failed.Attempts[:1]
+	failed.Attempts[0].Outcome = "broken"
+	p.end(failed)
+	failed.Attempts[0].Outcome = "another's" // its memory is lent
+	p.end(proxy.Finished{ID: "c", Class: priority.Normal, Status: 400, Reason: wire.BadRequest, Began: time.UnixMilli(2_000_000)})
+	if diff := cmp.Diff(want, p.requests()); diff != "" {
 		t.Errorf("requests, the newest first, -want +got:\n%s", diff)
 	}
 	var waits history.Waits
 	waits.Add(200 * time.Millisecond)
 	waits.Add(200 * time.Millisecond)
-	if high := p.log.Waits(time.UnixMilli(1_000_000), 1, 1); high != waits {
+	if high := p.log.Waits(time.UnixMilli(1_000_700), 1, 1); high != waits {
 		t.Errorf("waits of class HIGH = %v; want %v", high, waits)
+	}
+	if normal := p.log.Waits(time.UnixMilli(2_000_000), 2, 1); normal != (history.Waits{}) {
+		t.Errorf("waits of class NORMAL = %v; want none: the request was refused before it could wait", normal)
 	}
 }
 
 func TestTheDashboardShowsTheLastRequestsOnly(t *testing.T) {
 	t.Parallel()
-	var lines []slog.Record
-	for i := range shownRequests + 3 {
-		lines = append(lines, line(strconv.Itoa(i)))
-	}
-	got, _ := shown(t, lines...)
-	if newest, oldest := got[0].ID, got[len(got)-1].ID; len(got) != shownRequests || newest != "52" || oldest != "3" {
-		t.Errorf("%d requests from %s to %s; want %d from 52 to 3", len(got), newest, oldest, shownRequests)
+	p := newPast()
+	for i := range 2*shownRequests + 3 {
+		f := finished(strconv.Itoa(i))
+		f.Attempts[1].At = time.Duration(i) * time.Millisecond
+		p.end(f)
+		got := p.requests()
+		first, last := got[0], got[len(got)-1]
+		oldest := max(0, i+1-shownRequests)
+		if len(got) != i+1-oldest || first.ID != strconv.Itoa(i) || last.ID != strconv.Itoa(oldest) || last.Attempts[1].AtMS != int64(oldest) {
+			t.Fatalf("after %d: %d requests from %s to %s, whose attempt is at %d; want from %d to %d", i, len(got), first.ID, last.ID, last.Attempts[1].AtMS, i, oldest)
+		}
 	}
 }
 
 // What a request pays for being shown. Budget: 1 µs, no allocation.
 func BenchmarkShowRequest(b *testing.B) {
-	handler, l := tap{slog.DiscardHandler, newPast()}, line("req_1")
+	p, f := newPast(), finished("req_1")
 	b.ReportAllocs()
 	for b.Loop() {
-		handler.see(l)
+		p.end(f)
+	}
+}
+
+func TestWhoWaitsIsShownWithItsClientWhereThereIsOne(t *testing.T) {
+	t.Parallel()
+	got := waiting([]gate.Waiter{{ID: "a", Client: "ann"}, {ID: "b"}})
+	if got[0].Client == nil || *got[0].Client != "ann" || got[1].Client != nil {
+		t.Errorf("clients = %v, %v; want ann, and none", got[0].Client, got[1].Client)
 	}
 }

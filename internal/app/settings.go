@@ -109,10 +109,14 @@ func names(c *config.Config) []string {
 	return list
 }
 
-// heartbeat maps the settings to how proxy keeps clients alive.
-func heartbeat(c *config.Config) proxy.Heartbeat {
-	return proxy.Heartbeat{
-		Mode: proxy.Mode(c.Heartbeat.Mode), Plain: proxy.Plain(c.Heartbeat.Plain), Interval: c.Heartbeat.Interval, CommitAfter: c.Heartbeat.CommitAfter,
+// proxySettings maps the settings to what proxy may be told while it runs.
+func proxySettings(c *config.Config) proxy.Settings {
+	return proxy.Settings{
+		MaxWait: c.Queue.MaxWait, Passthrough: c.Queue.Overflow == config.OverflowPassthrough,
+		Heartbeat: proxy.Heartbeat{
+			Mode: proxy.Mode(c.Heartbeat.Mode), Plain: proxy.Plain(c.Heartbeat.Plain), Interval: c.Heartbeat.Interval,
+			CommitAfter: c.Heartbeat.CommitAfter,
+		},
 	}
 }
 
@@ -152,7 +156,7 @@ func isLoopback(address string) bool {
 }
 
 // state answers what the gauges ask at each scrape.
-func (a *App) state(handler *forwarder) func() metrics.State {
+func (a *App) state(handler *proxy.Handler) func() metrics.State {
 	return func() metrics.State {
 		now, c, kept := time.Now(), a.steering.config(), a.shared.View()
 		s := metrics.State{

@@ -118,7 +118,7 @@ type Request struct {
 	QueuedMS     int64     `json:"queued_ms"`     // all waits together
 	FirstByteMS  *int64    `json:"first_byte_ms"` // until the first byte of the answer; nil where there was none
 	TotalMS      int64     `json:"total_ms"`      // until its end
-	Attempts     []Attempt `json:"attempts"`      // in order
+	Attempts     []Attempt `json:"attempts"`      // in order; of many the first and the last eight
 	InputTokens  *int64    `json:"input_tokens"`  // nil where the answer does not say
 	OutputTokens *int64    `json:"output_tokens"` // nil where the answer does not say
 }

@@ -123,6 +123,9 @@ type Request struct {
 	// Agent is who asks: those of a class have equal shares of it.
 	Agent string
 
+	// Client is the configured client for whom it asks, which only Waiting tells; "" is none.
+	Client string
+
 	// Lanes are the lanes it may be sent on, at least one, in order of preference. The slice must not be changed any more.
 	Lanes []limit.Scope
 

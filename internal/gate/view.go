@@ -25,6 +25,7 @@ type Waiter struct {
 	ID       string         // of its request
 	Class    priority.Class // how urgent it is
 	Agent    string         // who asks
+	Client   string         // for which configured client; "" = none
 	Provider string         // of its preferred lane
 	Model    string         // of its preferred lane
 	Repeat   bool           // the client sends it again after a failure
@@ -46,7 +47,7 @@ func (g *Gate) Waiting() []Waiter {
 		t := it.Value
 		r := &t.request
 		waiters = append(waiters, Waiter{
-			ID: r.ID, Class: r.Class, Agent: r.Agent, Provider: r.Lanes[0].Provider, Model: r.Lanes[0].Model, Repeat: r.Repeat,
+			ID: r.ID, Class: r.Class, Agent: r.Agent, Client: r.Client, Provider: r.Lanes[0].Provider, Model: r.Lanes[0].Model, Repeat: r.Repeat,
 			Waited: t.waited + now.Sub(t.since), Position: i + 1, Place: max(1, int(t.place.Load())), Estimate: t.eta(now),
 		})
 	}

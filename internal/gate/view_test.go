@@ -22,15 +22,15 @@ func TestWaitingShowsWhoWaitsInOrder(t *testing.T) {
 			repeat bool
 		}{{"n1", normal, laneA, false}, {"l1", low, laneB, false}, {"n2", normal, laneB, true}, {"u1", urgent, laneA, false}} {
 			r := ask(w.class, w.lane)
-			r.ID, r.Agent, r.Repeat = w.id, "agent of "+w.id, w.repeat
+			r.ID, r.Agent, r.Client, r.Repeat = w.id, "agent of "+w.id, "client of "+w.id, w.repeat
 			h.enter(r)
 		}
 		h.until(15 * time.Second) // u1 has left at 10 s
 		const waited = 15 * time.Second
 		want := []Waiter{
-			{ID: "n1", Class: normal, Agent: "agent of n1", Provider: "nvidia", Model: "a", Waited: waited, Position: 1, Place: 1, Estimate: 5 * time.Second},
-			{ID: "l1", Class: low, Agent: "agent of l1", Provider: "nvidia", Model: "b", Waited: waited, Position: 2, Place: 1, Estimate: 15 * time.Second}, // its class has had nothing yet
-			{ID: "n2", Class: normal, Agent: "agent of n2", Provider: "nvidia", Model: "b", Repeat: true, Waited: waited, Position: 3, Place: 2, Estimate: 25 * time.Second},
+			{ID: "n1", Class: normal, Agent: "agent of n1", Client: "client of n1", Provider: "nvidia", Model: "a", Waited: waited, Position: 1, Place: 1, Estimate: 5 * time.Second},
+			{ID: "l1", Class: low, Agent: "agent of l1", Client: "client of l1", Provider: "nvidia", Model: "b", Waited: waited, Position: 2, Place: 1, Estimate: 15 * time.Second}, // its class has had nothing yet
+			{ID: "n2", Class: normal, Agent: "agent of n2", Client: "client of n2", Provider: "nvidia", Model: "b", Repeat: true, Waited: waited, Position: 3, Place: 2, Estimate: 25 * time.Second},
 		}
 		got := h.Waiting()
 		if !slices.Equal(got, want) {

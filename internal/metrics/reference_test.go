@@ -38,7 +38,7 @@ A *slot* is the permission for one attempt at the upstream. The names ` + "`side
 | Do clients see refusals? | ` + "`sum(rate(sidecar_requests_total{status=\"ratelimited\"}[5m]))`" + ` |
 | How long do the slowest HIGH requests wait? | ` + "`histogram_quantile(0.95, sum by (le) (rate(sidecar_queue_latency_seconds_bucket{priority=\"HIGH\"}[5m])))`" + ` |
 | How full is the queue? | ` + "`sum(sidecar_queue_depth)`" + ` |
-| What share of the limits does pacing use? (Always 1 in this version, which learns no limits.) | ` + "`sidecar_effective_rate_rpm / sidecar_tokens_rate`" + ` |
+| What share of what the limits allow does pacing use? | ` + "`sidecar_effective_rate_rpm / sidecar_tokens_rate`" + ` |
 | Is the upstream refusing, and with what? | ` + "`sum by (provider, status_code) (rate(sidecar_upstream_errors_total[5m])) > 0`" + ` |
 | How many refusals were hidden from clients? | ` + "`increase(sidecar_retries_total{class=\"quota\"}[1h])`" + ` |
 | Why did we refuse? | ` + "`increase(sidecar_rejections_total[1h]) > 0`" + ` |

@@ -178,7 +178,7 @@ func remoteHost(addr string) string {
 // readDeadline computes until when the request may wait: the operator's longest wait, for everybody or for this client, or less where
 // the client announced that it will give up earlier.
 func (x *exchange) readDeadline() *wire.Error {
-	wait := cmp.Or(x.client.MaxWait, x.h.MaxWait)
+	wait := cmp.Or(x.client.MaxWait, x.settings.MaxWait)
 	if values := x.r.Header[headerMaxWait]; len(values) > 0 {
 		asked, ok := parseWait(values[0])
 		if !ok || len(values) > 1 {

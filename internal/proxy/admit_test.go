@@ -34,7 +34,7 @@ func asked(t testing.TB, method, path string, headers ...string) *exchange {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &exchange{h: New(Options{Upstream: table, Guard: guard.New(guard.Options{})}), r: r, began: time.Now(), class: priority.Normal}
+	return newExchange(New(Options{Upstream: table, Guard: guard.New(guard.Options{})}), nil, r)
 }
 
 // wantRefusal fails unless a refusal is a bad_request that names the parameter; "" wants none.
@@ -269,8 +269,8 @@ func FuzzHeaders(f *testing.F) {
 		}
 		refusal := x.readDeadline()
 		got := x.deadline.Sub(x.began)
-		if refusal == nil && (got < 0 || got > x.h.MaxWait) {
-			t.Errorf("wait %q and timeout %q make %s; want it within [0, %s]", wait, timeout, got, x.h.MaxWait)
+		if refusal == nil && (got < 0 || got > x.settings.MaxWait) {
+			t.Errorf("wait %q and timeout %q make %s; want it within [0, %s]", wait, timeout, got, x.settings.MaxWait)
 		}
 		if want, ok := waitOf(wait); ok {
 			if got, ok := parseWait(wait); !ok || got != want {

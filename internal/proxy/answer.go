@@ -70,7 +70,7 @@ func (x *exchange) patience() time.Duration {
 		return now
 	}
 	x.patient = now
-	_ = http.NewResponseController(x.w).SetWriteDeadline(x.began.Add(now + stalled + spare))
+	_ = x.control.SetWriteDeadline(x.began.Add(now + stalled + spare))
 	return now
 }
 

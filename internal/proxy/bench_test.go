@@ -25,6 +25,7 @@ type sink struct {
 	header http.Header
 	status int
 	n      int
+	writes int
 	tail   [16]byte // of the last write
 }
 
@@ -33,11 +34,13 @@ func (s *sink) WriteHeader(status int)           { s.status = status }
 func (s *sink) FlushError() error                { return nil }
 func (s *sink) SetReadDeadline(time.Time) error  { return nil }
 func (s *sink) SetWriteDeadline(time.Time) error { return nil }
-func (s *sink) reset()                           { clear(s.header); s.status, s.n = 0, 0 }
-func (s *sink) ended(with string) bool           { return strings.HasSuffix(string(s.tail[:]), with) }
+func (s *sink) reset()                           { clear(s.header); s.status, s.n, s.writes = 0, 0, 0 }
+
+func (s *sink) ended(with string) bool { return strings.HasSuffix(string(s.tail[:]), with) }
 
 func (s *sink) Write(p []byte) (int, error) {
 	s.n += len(p)
+	s.writes++
 	if len(p) >= len(s.tail) {
 		copy(s.tail[:], p[len(p)-len(s.tail):])
 	}
@@ -81,8 +84,8 @@ func parrot(b *testing.B, answer string) func(context.Context, string, string) (
 	return network.DialContext
 }
 
-// carry measures requests through a whole Handler before a parrot.
-func carry(b *testing.B, answer, request string, check func(s *sink) bool) {
+// carry measures requests through a whole Handler before a parrot, whose clients are kept alive like that.
+func carry(b *testing.B, beat Heartbeat, answer, request string, check func(s *sink) bool) {
 	b.Helper()
 	door := gate.New(gate.Options{Budget: quota.New(quota.Options{})})
 	ctx, stop := context.WithCancel(b.Context())
@@ -91,7 +94,7 @@ func carry(b *testing.B, answer, request string, check func(s *sink) bool) {
 	table := testTable(b, parrot(b, answer))
 	h := New(Options{
 		Guard: guard.New(guard.Options{}), Gate: door, Upstream: table, Metrics: metrics.New(metrics.Options{Providers: []string{"up"}}),
-		Logger: slog.New(slog.NewJSONHandler(io.Discard, nil)),
+		Logger: slog.New(slog.NewJSONHandler(io.Discard, nil)), Settings: Settings{Heartbeat: beat},
 	})
 	header := http.Header{
 		"Accept": {"application/json"}, "Content-Type": {"application/json"}, "User-Agent": {"OpenAI/Python 1.99.0"},
@@ -120,7 +123,20 @@ func carry(b *testing.B, answer, request string, check func(s *sink) bool) {
 func BenchmarkHandler(b *testing.B) {
 	const completion = `{"id":"1","choices":[{"message":{"content":"hello"}}],"usage":{"prompt_tokens":3,"completion_tokens":4}}`
 	answer := fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nNvcf-Reqid: 1\r\nContent-Length: %d\r\n\r\n%s", len(completion), completion)
-	carry(b, answer, `{"model":"m/a","messages":[{"role":"user","content":"hello"}]}`, func(s *sink) bool { return s.n == len(completion) })
+	carry(b, Heartbeat{}, answer, `{"model":"m/a","messages":[{"role":"user","content":"hello"}]}`, func(s *sink) bool { return s.n == len(completion) })
+}
+
+// BenchmarkHandlerLong is the same with an answer of 4 KiB, which must reach the client in one write. Budget: 65 µs and 85 allocations.
+func BenchmarkHandlerLong(b *testing.B) {
+	body := `{"text":"` + strings.Repeat("x", 4<<10) + `"}`
+	answer := fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+	carry(b, Heartbeat{}, answer, `{"model":"m/a"}`, func(s *sink) bool { return s.n == len(body) && s.writes == 1 })
+}
+
+// BenchmarkHandlerKept is a short stream whose client would get heartbeats, if it took longer. Budget: 65 µs and 90 allocations.
+func BenchmarkHandlerKept(b *testing.B) {
+	answer := fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: %d\r\n\r\n%s", len(hello+theEnd), hello+theEnd)
+	carry(b, usual, answer, `{"model":"m/a","stream":true}`, func(s *sink) bool { return s.n == len(hello+theEnd) && s.ended(theEnd) })
 }
 
 // BenchmarkStream is the same with a stream of 1,000 events of 100 bytes, all there at once: what copying costs. Budget: 250 µs, and 20
@@ -129,14 +145,14 @@ func BenchmarkStream(b *testing.B) {
 	event := "data: " + strings.Repeat("x", 92) + "\n\n"
 	stream := strings.Repeat(event, 1000) + "data: [DONE]\n\n"
 	answer := fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n", len(stream), stream)
-	carry(b, answer, `{"model":"m/a","stream":true}`, func(s *sink) bool { return s.n == len(stream) && s.ended("data: [DONE]\n\n") })
+	carry(b, Heartbeat{}, answer, `{"model":"m/a","stream":true}`, func(s *sink) bool { return s.n == len(stream) && s.ended("data: [DONE]\n\n") })
 }
 
 // BenchmarkEvent is one event of 100 bytes that comes alone, from the upstream's chunk to the client's flush. Budget: 200 ns, no
 // allocation.
 func BenchmarkEvent(b *testing.B) {
 	w := &sink{header: http.Header{}}
-	c := copier{x: &exchange{w: w, began: time.Now(), pulse: pulse{headOut: true}}, streams: true, begun: true}
+	c := copier{x: &exchange{w: w, control: *http.NewResponseController(w), began: time.Now(), pulse: pulse{headOut: true}}, streams: true, begun: true}
 	event := []byte("data: " + strings.Repeat("x", 92) + "\n\n")
 	b.ReportAllocs()
 	for b.Loop() {
@@ -150,7 +166,7 @@ func BenchmarkEvent(b *testing.B) {
 // allocations, nearly all of them for its JSON.
 func BenchmarkTranslatedEvent(b *testing.B) {
 	w := &sink{header: http.Header{}}
-	c := copier{x: &exchange{w: w, began: time.Now(), pulse: pulse{headOut: true}}, streams: true, into: new(translation), begun: true}
+	c := copier{x: &exchange{w: w, control: *http.NewResponseController(w), began: time.Now(), pulse: pulse{headOut: true}}, streams: true, into: new(translation), begun: true}
 	event := []byte("data: {\"id\":\"1\",\"model\":\"m/a\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"hello\"}}]}\n\n")
 	b.ReportAllocs()
 	for b.Loop() {
@@ -167,7 +183,7 @@ func BenchmarkHit(b *testing.B) {
 	const body = `{"model":"m/a","input":"the same text as before"}`
 	r, w, reader := x.r, &sink{header: http.Header{}}, new(rewound)
 	r.Body, r.ContentLength = reader, int64(len(body))
-	first := exchange{h: x.h, w: w, r: r, began: time.Now()}
+	first := newExchange(x.h, w, r)
 	reader.Reset([]byte(body))
 	if first.admit() != nil || first.share() {
 		b.Fatal("the first is no miss")
@@ -200,7 +216,7 @@ func BenchmarkAdmit(b *testing.B) {
 	for b.Loop() {
 		reader.Reset(body)
 		r.Body = io.NopCloser(reader)
-		x := exchange{h: h, w: w, r: r, began: time.Now()}
+		x := newExchange(h, w, r)
 		if refusal := x.admit(); refusal != nil || !x.peek.Stream {
 			b.Fatal(refusal, x.peek)
 		}

@@ -48,9 +48,8 @@ func (x *exchange) readBody() *wire.Error {
 
 // fillBody is the loop of readBody.
 func (x *exchange) fillBody() *wire.Error {
-	control := http.NewResponseController(x.w)
-	_ = control.SetReadDeadline(x.began.Add(bodyGrace)) // a writer without deadlines is not a network connection
-	defer func() { _ = control.SetReadDeadline(time.Time{}) }()
+	_ = x.control.SetReadDeadline(x.began.Add(bodyGrace)) // a writer without deadlines is not a network connection
+	defer func() { _ = x.control.SetReadDeadline(time.Time{}) }()
 
 	body := make([]byte, 0, min(max(x.r.ContentLength, 512), trusted)+1)
 	for paced := bodyPace; ; {
@@ -72,7 +71,7 @@ func (x *exchange) fillBody() *wire.Error {
 		}
 		for len(body) >= paced { // it earned more time
 			paced += bodyPace
-			_ = control.SetReadDeadline(x.began.Add(bodyGrace + time.Duration(paced/bodyPace)*time.Second))
+			_ = x.control.SetReadDeadline(x.began.Add(bodyGrace + time.Duration(paced/bodyPace)*time.Second))
 		}
 		if len(body) == cap(body) {
 			body = slices.Grow(body, max(len(body), bodyPace)) // doubles: a body of n bytes is copied once on average

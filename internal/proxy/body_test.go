@@ -33,8 +33,8 @@ func reading(t testing.TB, body io.Reader, announced int64) (*exchange, *patient
 	t.Helper()
 	x := asked(t, http.MethodPost, "/v1/x")
 	w := &patient{ResponseRecorder: httptest.NewRecorder()}
-	x.w, x.r.Body, x.r.ContentLength = w, io.NopCloser(body), announced
-	return x, w
+	x.r.Body, x.r.ContentLength = io.NopCloser(body), announced
+	return newExchange(x.h, w, x.r), w
 }
 
 func TestABodyIsReadWholeWhateverItsPieces(t *testing.T) {

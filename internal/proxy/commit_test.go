@@ -278,7 +278,7 @@ func TestMetricsAndLogTellAToldFailureFromASuccess(t *testing.T) {
 
 func TestACrashAfterACommitIsTold(t *testing.T) {
 	beating(t, usual, "1-M", says(streamType, 0, hello), func(r *rig) {
-		r.MaxWait = time.Hour
+		r.waitAtMost(time.Hour)
 		r.ask(post("/v1/chat/completions", wantsPlain))
 		r.ledger.crash = "Observe"
 		got := r.ask(post("/v1/chat/completions", wantsStream))

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"net/http"
@@ -46,15 +47,15 @@ func (x *exchange) copier() copier {
 func (c *copier) run() {
 	for {
 		memory := c.x.memory()
-		n, err := c.x.answer.Read(memory)
-		if n > 0 && !c.pass(memory[:n]) {
+		chunk, err := c.x.answer.Next(memory)
+		if len(chunk) > 0 && !c.pass(chunk) {
 			return
 		}
 		if err != nil {
 			c.finish(err)
 			return
 		}
-		if n == smallBuffer && len(memory) == smallBuffer {
+		if len(chunk) >= smallBuffer && len(memory) == smallBuffer {
 			c.x.h.buffers.put(c.x.buffer)
 			c.x.buffer = c.x.h.buffers.get(largeBuffer)
 		}
@@ -86,7 +87,9 @@ func (c *copier) pass(chunk []byte) bool {
 		if usage, ok := wire.StreamUsage(chunk); ok {
 			x.usage = x.usage.Merge(usage)
 		}
-		chunk = c.frames.Feed(chunk)
+		if chunk = c.frames.Feed(chunk); bytes.Contains(chunk, []byte(`"error"`)) {
+			x.answer.Mask(chunk) // an upstream may name the key that it refuses; frames are whole, so no key is cut in two
+		}
 	} else if usage, ok := wire.BodyUsage(chunk); ok {
 		x.usage = x.usage.Merge(usage)
 	}
@@ -189,7 +192,7 @@ func (x *exchange) emit(p []byte) (n int, ok bool) {
 
 // flush sends what the server has buffered; false when the client is gone.
 func (x *exchange) flush() bool {
-	if err := http.NewResponseController(x.w).Flush(); err != nil && !errors.Is(err, http.ErrNotSupported) {
+	if err := x.control.Flush(); err != nil && !errors.Is(err, http.ErrNotSupported) {
 		x.writeFailed(err)
 		return false
 	}

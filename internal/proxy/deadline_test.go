@@ -23,7 +23,7 @@ func TestWhoCannotStartBeforeItGivesUpIsToldAtOnceWithTheEstimate(t *testing.T) 
 			{"X-Stainless-Read-Timeout: 20", body == wantsStream}, // kept alive, so it does not give up
 		} {
 			beating(t, usual, "1-M", says(streamType, 0, hello), func(r *rig) {
-				r.MaxWait = time.Hour
+				r.waitAtMost(time.Hour)
 				r.ask(post("/v1/chat/completions", wantsPlain))
 				got := r.ask(post("/v1/chat/completions", body, tt.header))
 				switch {
@@ -54,7 +54,7 @@ func TestAConfiguredClientWaitsAsLongAsItMay(t *testing.T) {
 func TestARepeatStandsWhereItStood(t *testing.T) {
 	for header, first := range map[string]bool{"X-Stainless-Retry-Count: 1": true, "X-Stainless-Retry-Count: 0": false} {
 		beating(t, usual, "1-M", says(streamType, 0, hello), func(r *rig) {
-			r.MaxWait = time.Hour
+			r.waitAtMost(time.Hour)
 			r.ask(post("/v1/chat/completions", wantsPlain))
 			ctx, leave := context.WithTimeout(context.Background(), 20*time.Second)
 			defer leave()

@@ -14,6 +14,7 @@
 //	unfold.go     a plain answer, made into the stream that its client was promised
 //	answer.go     our own answers and headers
 //	record.go     one log line and the metrics, whatever happened
+//	finished.go   what is told of it to who listens
 //	heartbeat.go  which client bears which heartbeat: data
 //	pulse.go      when one is sent, and who may write to the client
 //

@@ -18,10 +18,12 @@ type exchange struct {
 	pulse
 	route
 
-	h     *Handler
-	w     http.ResponseWriter
-	r     *http.Request
-	began time.Time
+	h        *Handler
+	settings *Settings
+	w        http.ResponseWriter
+	control  http.ResponseController // of w
+	r        *http.Request
+	began    time.Time
 
 	// What was asked, set by admit.
 	id         string
@@ -54,11 +56,13 @@ type exchange struct {
 
 	// What happened, set on the way.
 	attempts   int            // at all targets
+	tried      []Attempt      // those before the last, as far as they are told of
 	outcome    hint.Outcome   // the last attempt's
 	standing   quota.Standing // what is left of the lane's limit, as of the last grant
 	keyAlias   string
 	queued     time.Duration // all waiting for grants
 	sentAt     time.Duration // from the arrival to the start of the last attempt
+	endedAt    time.Duration // from the arrival to its end
 	firstByte  time.Duration // from the arrival to the first byte for the client
 	upstream   time.Duration // the attempt that was passed on, until its body ended
 	written    int64         // bytes of body sent to the client
@@ -90,6 +94,13 @@ var phaseNames = [...]string{"admit", "queue", "upstream", "body"}
 
 // statusClientGone is what the log says when the client hung up; nobody receives it.
 const statusClientGone = 499
+
+// newExchange returns the exchange of a request that has just come.
+func newExchange(h *Handler, w http.ResponseWriter, r *http.Request) *exchange {
+	return &exchange{
+		h: h, settings: h.settings.Load(), w: w, control: *http.NewResponseController(w), r: r, began: time.Now(), class: priority.Normal,
+	}
+}
 
 // took returns how long ago the last attempt began.
 func (x *exchange) took() time.Duration { return time.Since(x.began) - x.sentAt }

@@ -40,7 +40,7 @@ func (x *exchange) forward() bool {
 	for {
 		ticket := x.h.Gate.Enqueue(x.request())
 		x.queue(ticket)
-		x.keepAlive(x.form, x.h.Heartbeat.CommitAfter)
+		x.keepAlive(x.form, x.settings.Heartbeat.CommitAfter)
 		switch x.attend(ticket) {
 		case served:
 			return true
@@ -101,8 +101,9 @@ func (x *exchange) release() {
 	if x.answer != nil {
 		use.Written = x.answer.Written
 		x.answer.Close()
+		x.endedAt = time.Since(x.began)
 		if x.answer.Status != 0 {
-			x.upstream = x.took()
+			x.upstream = x.endedAt - x.sentAt
 		}
 		x.answer = nil
 	}
@@ -116,7 +117,9 @@ func (x *exchange) release() {
 // once the request is wholly written; it may be nil.
 func (x *exchange) send(lane limit.Scope, sent func()) retry.Decision {
 	x.phase = phaseUpstream
-	x.attempts++
+	if x.attempts++; x.attempts > 1 {
+		x.remember()
+	}
 	x.tries.attempts++
 	x.sentAt = time.Since(x.began)
 	x.outgoing.Sent = sent
@@ -127,11 +130,11 @@ func (x *exchange) send(lane limit.Scope, sent func()) retry.Decision {
 		x.h.Metrics.Answered(lane.Provider, x.took())
 	}
 	if x.outcome.Class == hint.OK {
-		wait := firstWait
-		if x.kept || x.convert != nil {
-			wait = forEver
+		var late func() // none for who gets heartbeats meanwhile: so a stream that begins with an error can be repeated unseen
+		if !x.kept && x.convert == nil {
+			late = x.lateHead
 		}
-		answer.First(x.memory(), wait, x.lateHead)
+		answer.First(x.memory(), firstWait, late)
 		x.outcome = answer.Outcome
 	}
 	x.check()

@@ -13,7 +13,6 @@ import (
 	"nimsidecar/internal/gate"
 	"nimsidecar/internal/guard"
 	"nimsidecar/internal/metrics"
-	"nimsidecar/internal/priority"
 	"nimsidecar/internal/upstream"
 )
 
@@ -27,22 +26,30 @@ type Options struct {
 	MaxBody int64
 	// MaxBytes bounds all request bodies that are held at one time; 0 = 512 MB.
 	MaxBytes int64
-	// MaxWait is the longest time a request waits for its grants; 0 = 15 minutes.
-	MaxWait time.Duration
-	// Heartbeat says how clients are kept alive while they wait.
-	Heartbeat Heartbeat
+	// Settings are those that Apply may change.
+	Settings Settings
 	// Coalesce lets identical requests share calls and answers; nil lets nobody.
 	Coalesce *coalesce.Group
-	// Passthrough sends what finds the queue full without a slot, instead of refusing it.
-	Passthrough bool
 
 	// Metrics may be nil: then nothing is counted.
 	Metrics *metrics.Metrics
-	// Logger gets one line a finished request; nil discards it.
+	// Logger gets one line a finished request; nil discards it. Its handler must not keep a record after Handle has returned.
 	Logger *slog.Logger
+	// Finished is called once for each request that has ended, on the request's goroutine. It must not block. Nil is nobody.
+	Finished func(Finished)
 }
 
-// The defaults of Options.
+// Settings are what may change while a Handler serves. Each request keeps those that it began with. The zero value is usable.
+type Settings struct {
+	// MaxWait is the longest time a request waits for its grants; 0 = 15 minutes.
+	MaxWait time.Duration
+	// Passthrough sends what finds the queue full without a slot, instead of refusing it.
+	Passthrough bool
+	// Heartbeat says how clients are kept alive while they wait.
+	Heartbeat Heartbeat
+}
+
+// The defaults of Options and Settings.
 const (
 	DefaultMaxBody  = 25_000_000
 	DefaultMaxBytes = 512_000_000
@@ -52,10 +59,13 @@ const (
 // Handler forwards /v1/... to the default provider and /{provider}/v1/... to a named one, paced and queued. It must be given only
 // such paths. It is safe for concurrent use.
 type Handler struct {
-	Options // immutable, defaults filled in
+	Options  // immutable, defaults filled in; of Settings those that New was given
+	settings atomic.Pointer[Settings]
 
 	held    atomic.Int64 // bytes of request bodies that are held now
 	buffers buffers
+	hearts  hearts
+	reports sync.Pool // of *report
 	refused refusals
 }
 
@@ -67,17 +77,24 @@ func New(o Options) *Handler {
 	if o.MaxBytes <= 0 {
 		o.MaxBytes = DefaultMaxBytes
 	}
-	if o.MaxWait <= 0 {
-		o.MaxWait = DefaultMaxWait
-	}
-	if o.Heartbeat.Mode == "" {
-		o.Heartbeat.Mode = ModeOff
-	}
-	o.Heartbeat.Interval = max(MinInterval, cmp.Or(o.Heartbeat.Interval, DefaultInterval))
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Handler{Options: o}
+	h := &Handler{Options: o}
+	h.Apply(o.Settings)
+	return h
+}
+
+// Apply changes the settings for all requests that come from now on.
+func (h *Handler) Apply(s Settings) {
+	if s.MaxWait <= 0 {
+		s.MaxWait = DefaultMaxWait
+	}
+	if s.Heartbeat.Mode == "" {
+		s.Heartbeat.Mode = ModeOff
+	}
+	s.Heartbeat.Interval = max(MinInterval, cmp.Or(s.Heartbeat.Interval, DefaultInterval))
+	h.settings.Store(&s)
 }
 
 // Held returns how many bytes of request bodies are held now.
@@ -86,7 +103,7 @@ func (h *Handler) Held() int64 { return h.held.Load() }
 // ServeHTTP carries one request through its whole life. It panics with http.ErrAbortHandler, as net/http asks, where the
 // connection must be cut because a truncated answer would look whole.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	x := &exchange{h: h, w: w, r: r, began: time.Now(), class: priority.Normal}
+	x := newExchange(h, w, r)
 	defer x.end()
 	if refusal := x.admit(); refusal != nil {
 		x.refuse(refusal)

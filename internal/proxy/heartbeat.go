@@ -104,7 +104,7 @@ var jsonPaths = map[string]bool{
 // arrange settles how the client is kept alive. Where it cannot be, or not often enough for the longest silence that its SDK bears,
 // that bounds its wait. It reads the client's headers, which are the upstream's once an attempt has begun.
 func (x *exchange) arrange() {
-	beat := &x.h.Heartbeat
+	beat := &x.settings.Heartbeat
 	x.interval = beat.Interval
 	if x.silence > 0 {
 		x.interval = min(beat.Interval, max(MinInterval, x.silence/4*3))
@@ -128,7 +128,7 @@ func (x *exchange) arrange() {
 
 // formOfStream is the form for a client that gets a stream.
 func (x *exchange) formOfStream() form {
-	mode, path := x.h.Heartbeat.Mode, x.path
+	mode, path := x.settings.Heartbeat.Mode, x.path
 	switch {
 	case mode == ModeOff:
 		return silent
@@ -144,7 +144,7 @@ func (x *exchange) formOfStream() form {
 
 // plainForm is the form for a client that asked for no stream.
 func (x *exchange) plainForm() form {
-	switch plain := x.h.Heartbeat.Plain; {
+	switch plain := x.settings.Heartbeat.Plain; {
 	case plain == PlainWhitespace && jsonPaths[x.path]:
 		return spaces
 	case plain == PlainAuto && x.r.ProtoAtLeast(1, 1): // older ones know of no interim answers (RFC 9110, 15.2)
@@ -179,7 +179,7 @@ func (x *exchange) appendBeat(b []byte, now time.Duration) []byte {
 	case spaces:
 		return append(b, '\n')
 	case chunks:
-		if x.h.Heartbeat.Mode == ModeChunk || now >= x.chunked+chunkEvery {
+		if x.settings.Heartbeat.Mode == ModeChunk || now >= x.chunked+chunkEvery {
 			x.chunked = now
 			return x.appendChunk(b)
 		}

@@ -105,7 +105,7 @@ func TestEverySilenceOfAStreamIsFilledAtTheExactTimes(t *testing.T) {
 	for _, path := range []string{"/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/messages"} {
 		for _, tt := range silences {
 			beating(t, usual, tt.rates, tt.answer(), func(r *rig) {
-				r.MaxWait = 5 * time.Minute
+				r.waitAtMost(5 * time.Minute)
 				if tt.busy {
 					r.ask(post(path, wantsPlain))
 				}
@@ -199,7 +199,7 @@ func TestEveryKnownClientIsRecognised(t *testing.T) {
 	}
 	plain := func(agent, runtime string, version int) form {
 		x := asked(t, http.MethodPost, "/v1/x", "User-Agent: "+agent, "X-Stainless-Runtime: "+runtime)
-		x.h.Heartbeat, x.r.ProtoMinor = usual, version
+		x.settings.Heartbeat, x.r.ProtoMinor = usual, version
 		return x.plainForm()
 	}
 	for _, known := range patientAgents {
@@ -279,7 +279,7 @@ func TestAReadTimeOutBoundsTheWaitOnlyWhereNoHeartbeatReArmsIt(t *testing.T) {
 		{"both", "/v1/chat/completions", true, []string{"X-Stainless-Timeout: 600", "X-Stainless-Read-Timeout: 30"}, 15 * time.Second, 10 * time.Minute},
 	} {
 		x := asked(t, http.MethodPost, tt.path, tt.headers...)
-		x.h.Heartbeat, x.peek.Stream = usual, tt.stream
+		x.settings.Heartbeat, x.peek.Stream = usual, tt.stream
 		wantRefusal(t, tt.name, x.readDeadline(), "")
 		x.path = strings.TrimPrefix(tt.path, "/v1")
 		x.arrange()
@@ -304,7 +304,7 @@ func TestAStreamIsAskedForUnpackedWhereItMayHaveToBeKeptAlive(t *testing.T) {
 // BenchmarkBeat is one heartbeat of a stream that waits for its provider. Budget: 400 ns, 2 allocations.
 func BenchmarkBeat(b *testing.B) {
 	x := asked(b, http.MethodPost, "/v1/chat/completions")
-	x.w = &sink{header: http.Header{}}
+	x = newExchange(x.h, &sink{header: http.Header{}}, x.r)
 	x.form, x.headOut, x.sealed = comments, true, true
 	b.ReportAllocs()
 	for b.Loop() {

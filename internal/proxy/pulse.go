@@ -3,6 +3,7 @@ package proxy
 import (
 	"maps"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -14,11 +15,10 @@ import (
 // turn: when the handler is writing, that is as good as a beat. Events of a stream cost the two atomic operations of a turn, and no
 // stream has a goroutine for its heartbeats.
 type pulse struct {
-	turn   atomic.Uint32 // free or taken
-	beaten chan struct{} // capacity 1: a beat has ended; made with the timer
-	timer  *time.Timer   // calls beat; nil where there is nothing to send
+	turn  atomic.Uint32 // free or taken
+	heart *heart        // nil where there is nothing to send
 
-	// Set before the timer runs.
+	// Set before the heart beats.
 	interval   time.Duration
 	kept       bool // the client gets a 200 before the upstream has answered, if that takes its time
 	streamForm form // the form in a stream
@@ -57,7 +57,7 @@ const (
 // take waits for the turn to write to the client. A panic in a stand-in goes on here.
 func (x *exchange) take() {
 	for !x.turn.CompareAndSwap(free, taken) {
-		<-x.beaten
+		<-x.heart.beaten
 	}
 	if p := x.panicked; p != nil {
 		x.panicked = nil
@@ -84,27 +84,56 @@ func (x *exchange) keepPanic() {
 
 // keepAlive lets the heart beat in the given form, if it does not beat yet; the first beat comes after a while, the others after each interval of silence.
 func (x *exchange) keepAlive(f form, first time.Duration) {
-	if f == silent || x.timer != nil {
+	if f == silent || x.heart != nil {
 		return
 	}
 	x.form = f
 	x.spoke = time.Since(x.began) + first - x.interval
 	x.chunked = x.spoke
-	x.beaten = make(chan struct{}, 1)
-	x.timer = time.AfterFunc(time.Hour, x.beat)
-	x.timer.Reset(first)
+	x.heart = x.h.hearts.get()
+	x.heart.of.Store(x)
+	x.heart.timer.Reset(first)
+}
+
+// heart calls the beat of the exchange that has it.
+type heart struct {
+	timer  *time.Timer
+	beaten chan struct{} // capacity 1: a beat has ended
+	of     atomic.Pointer[exchange]
+}
+
+// hearts lends them: nearly all requests end before their first heartbeat, and need no timer made for that.
+type hearts struct{ pool sync.Pool }
+
+// get returns a heart that stands still.
+func (p *hearts) get() *heart {
+	if h, ok := p.pool.Get().(*heart); ok {
+		return h
+	}
+	h := &heart{beaten: make(chan struct{}, 1)}
+	h.timer = time.AfterFunc(time.Hour, h.beat)
+	h.timer.Stop()
+	return h
+}
+
+// put takes a heart back that was stopped before it could beat again. A beat that has just ended may still say so to its next owner, who
+// then looks at its turn once more.
+func (p *hearts) put(h *heart) {
+	h.of.Store(nil)
+	p.pool.Put(h)
 }
 
 // beat sends a heartbeat if one is due, and arms the timer again. It is the timer's function.
-func (x *exchange) beat() {
+func (h *heart) beat() {
+	x := h.of.Load()
 	if !x.turn.CompareAndSwap(free, taken) {
-		x.timer.Reset(x.interval)
+		h.timer.Reset(x.interval)
 		return
 	}
 	defer func() {
 		x.give()
 		select {
-		case x.beaten <- struct{}{}:
+		case h.beaten <- struct{}{}:
 		default:
 		}
 	}()
@@ -121,7 +150,7 @@ func (x *exchange) beat() {
 		}
 		left = x.interval
 	}
-	x.timer.Reset(left)
+	h.timer.Reset(left)
 }
 
 // say sends a heartbeat, where one may stand; false when the client is gone. The server then ends the request's context, and with it the
@@ -176,7 +205,7 @@ func (x *exchange) sendInterim(status int, header http.Header) {
 	maps.Copy(own, header)
 	x.patience() // a client that does not read must not hold the attempt's slot
 	x.w.WriteHeader(status)
-	_ = http.NewResponseController(x.w).SetWriteDeadline(time.Time{})
+	_ = x.control.SetWriteDeadline(time.Time{})
 	x.patient = 0
 	clear(own)
 	maps.Copy(own, final)
@@ -193,11 +222,12 @@ func (x *exchange) seal() (committed bool) {
 // hush ends the heartbeats: none is sent after it has returned.
 func (x *exchange) hush() {
 	for !x.turn.CompareAndSwap(free, taken) {
-		<-x.beaten
+		<-x.heart.beaten
 	}
 	x.form = silent
-	if x.timer != nil {
-		x.timer.Stop()
+	if h := x.heart; h != nil && h.timer.Stop() { // else a beat has begun, and will need it
+		x.heart = nil
+		x.h.hearts.put(h)
 	}
 	x.give()
 }

@@ -117,7 +117,7 @@ func TestAClientWithAnIdleTimeOutOfAMinuteWaits150SecondsForItsAnswer(t *testing
 	for mode, answered := range map[Mode]bool{ModeAuto: true, ModeOff: false} {
 		for _, path := range []string{"/v1/chat/completions", "/v1/messages", "/v1/responses"} {
 			beating(t, Heartbeat{Mode: mode, CommitAfter: 2 * time.Second}, "1-M", says(streamType, 0, hello, theEnd), func(r *rig) {
-				r.MaxWait = time.Hour
+				r.waitAtMost(time.Hour)
 				for range 3 { // one that is served at once, two who wait before us
 					go r.ask(post(path, wantsPlain))
 					synctest.Wait()
@@ -224,6 +224,54 @@ func TestBeatsDoNotPileUpBeforeAClientThatDoesNotRead(t *testing.T) {
 	})
 }
 
+// The heart of a request that has ended is lent to another one, and must keep the time of that one only.
+func TestAHeartThatWasLentBeforeBeatsInTime(t *testing.T) {
+	pause := time.Second
+	beating(t, usual, "", func(w http.ResponseWriter, r *http.Request) { says(streamType, pause, hello+theEnd)(w, r) }, func(r *rig) {
+		for i := range 12 {
+			pause = []time.Duration{time.Second, 40 * time.Second, 3 * time.Second}[i%3]
+			got := r.ask(post("/v1/chat/completions", wantsStream))
+			due := slices.DeleteFunc(seconds(2, 17, 32), func(d time.Duration) bool { return d > pause })
+			if want := merge([]string{pause.String() + " " + hello + theEnd}, beats(due, waiting)); !slices.Equal(got.script, want) {
+				t.Errorf("request %d heard %q; want %q", i, got.script, want)
+			}
+			time.Sleep(time.Duration(i) * 700 * time.Millisecond)
+		}
+	})
+}
+
+// deaf is a client that nothing can be written to.
+type deaf struct{ sink }
+
+func (*deaf) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
+
+func TestAHeartIsLentAgainOnlyIfItWasStoppedBeforeItBeatAgain(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		client http.ResponseWriter
+		pause  time.Duration
+		free   bool
+	}{
+		{"before its first beat", &sink{header: http.Header{}}, time.Second, true},
+		{"between two beats", &sink{header: http.Header{}}, 20 * time.Second, true},
+		{"after the beat that was its last", &deaf{sink{header: http.Header{}}}, 20 * time.Second, false},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			x := asked(t, http.MethodPost, "/v1/chat/completions")
+			x = newExchange(x.h, tt.client, x.r)
+			x.interval = usual.Interval
+			x.keepAlive(comments, 2*time.Second)
+			time.Sleep(tt.pause)
+			synctest.Wait()
+			x.hush()
+			if lent := x.heart == nil; lent != tt.free {
+				t.Errorf("%s: the heart was given back: %t; want %t", tt.name, lent, tt.free)
+			}
+			x.hush() // as at the end of all
+		})
+	}
+}
+
 // failing is a listener whose connections fail every write from a time on, although nothing is to be read on them.
 type failing struct {
 	net.Listener
@@ -265,7 +313,7 @@ func TestABeatThatFailsIsTheClientsLeave(t *testing.T) {
 		}},
 	} {
 		beating(t, usual, tt.rates, tt.answer, func(r *rig) {
-			r.MaxWait = time.Hour
+			r.waitAtMost(time.Hour)
 			if tt.busy {
 				r.ask(post("/v1/chat/completions", wantsPlain))
 			}

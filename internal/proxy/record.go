@@ -31,7 +31,7 @@ func (x *exchange) end() {
 		x.h.buffers.put(x.buffer)
 	}
 	x.count()
-	x.log()
+	x.report()
 	if x.cut {
 		panic(http.ErrAbortHandler)
 	}
@@ -94,10 +94,13 @@ func (x *exchange) count() {
 	if x.shared.mark != "" {
 		m.Shared(string(x.shared.mark))
 	}
-	if x.phase != phaseAdmit && !x.free {
+	if x.waits() {
 		m.Waited(x.class, x.queued)
 	}
 }
+
+// waits reports whether the request is one of those that ask for a slot.
+func (x *exchange) waits() bool { return x.phase != phaseAdmit && !x.free }
 
 // abortPhase says where in its life the client left the request.
 func (x *exchange) abortPhase() metrics.Phase {
@@ -112,16 +115,18 @@ func (x *exchange) abortPhase() metrics.Phase {
 	return metrics.Queued
 }
 
-// maxLogged is how much of a path is logged.
+// maxLogged is how much of a path is told.
 const maxLogged = 256
 
-// log writes the one line of a finished request. Never a key, a prompt or an answer.
-func (x *exchange) log() {
+// shownPath is as much of the path as is told.
+func (x *exchange) shownPath() string { return x.r.URL.Path[:min(len(x.r.URL.Path), maxLogged)] }
+
+// log writes the one line of a finished request, in memory with room for all it may say. Never a key, a prompt or an answer.
+func (x *exchange) log(attrs []slog.Attr) {
 	ctx, handler := context.Background(), x.h.Logger.Handler()
 	if !handler.Enabled(ctx, slog.LevelInfo) {
 		return
 	}
-	attrs := make([]slog.Attr, 0, 24)
 	attrs = append(
 		attrs,
 		slog.String("id", x.id),
@@ -130,7 +135,7 @@ func (x *exchange) log() {
 		slog.String("model", x.peek.Model),
 		slog.String("provider", x.to.Provider),
 		slog.String("key", x.keyAlias),
-		slog.String("path", x.r.URL.Path[:min(len(x.r.URL.Path), maxLogged)]),
+		slog.String("path", x.shownPath()),
 		slog.Bool("stream", x.peek.Stream),
 		slog.Int64("queue_ms", x.queued.Milliseconds()),
 		slog.Int64("upstream_ms", x.upstream.Milliseconds()),
@@ -159,6 +164,6 @@ func (x *exchange) log() {
 		attrs = append(attrs, slog.String("phase", phaseNames[x.phase]))
 	}
 	line := slog.NewRecord(time.Now(), slog.LevelInfo, "request", 0) // by hand: a Logger would look for the caller, which nobody is shown
-	line.AddAttrs(attrs...)
+	line.AddAttrs(slog.Attr{Value: slog.GroupValue(attrs...)})       // a group without a name stands for its attributes, and copies none of them
 	_ = handler.Handle(ctx, line)
 }

@@ -20,10 +20,6 @@ const (
 	// become an honest status.
 	firstWait = 50 * time.Millisecond
 
-	// forEver is longer than any attempt: the client gets heartbeats meanwhile, and a stream that begins with an error can be
-	// repeated unseen.
-	forEver = 1000 * time.Hour
-
 	// maxTranslated bounds an error body that is rewritten into the shape of the path.
 	maxTranslated = 64 << 10
 )
@@ -80,7 +76,7 @@ func (x *exchange) unfit(status int, h http.Header) *wire.Error {
 
 // accompany fills the gaps of a stream with heartbeats, also of one that nobody asked for.
 func (x *exchange) accompany() {
-	if x.timer == nil {
+	if x.heart == nil {
 		x.keepAlive(x.streamForm, x.interval)
 		return
 	}

@@ -42,8 +42,9 @@ type ledger struct {
 	*quota.Book
 	mu                         sync.Mutex // held by those who count
 	charged, settled, refunded int
-	most                       int    // slots that were out at one time
-	crash                      string // the method that panics, with a text that nobody may see
+	most                       int           // slots that were out at one time
+	crash                      string        // the method that panics, with a text that nobody may see
+	settling                   time.Duration // how long Settle takes
 }
 
 const canary = "PROMPT-CANARY"
@@ -72,6 +73,7 @@ func (l *ledger) Observe(now time.Time, h *quota.Hold, o hint.Outcome) {
 }
 
 func (l *ledger) Settle(now time.Time, h *quota.Hold, u quota.Use) {
+	time.Sleep(l.settling)
 	l.mu.Lock()
 	l.settled++
 	if !u.Written {
@@ -130,7 +132,7 @@ func (s setup) run(t *testing.T, test func(r *rig)) {
 		go func() { ended <- door.Run(ctx) }()
 		r.gate = door
 		r.Handler = New(Options{
-			Guard: guard.New(guard.Options{}), Gate: door, Upstream: table, MaxWait: time.Minute, Heartbeat: s.beat, Coalesce: s.group(),
+			Guard: guard.New(guard.Options{}), Gate: door, Upstream: table, Settings: Settings{MaxWait: time.Minute, Heartbeat: s.beat}, Coalesce: s.group(),
 			Logger: slog.New(slog.NewJSONHandler(r.log, nil)),
 		})
 		base, abort := context.WithCancelCause(t.Context())
@@ -148,6 +150,13 @@ func (s setup) run(t *testing.T, test func(r *rig)) {
 			t.Errorf("%d slots charged and %d settled, %d bytes held; want as many, and none", r.ledger.charged, r.ledger.settled, r.Held())
 		}
 	})
+}
+
+// waitAtMost changes how long requests may wait.
+func (r *rig) waitAtMost(d time.Duration) {
+	s := *r.settings.Load()
+	s.MaxWait = d
+	r.Apply(s)
 }
 
 // group is what the rig's Handler shares answers by.

@@ -100,7 +100,7 @@ func (x *exchange) findLanes() {
 // says at once that a request would come too late here.
 func (x *exchange) request() gate.Request {
 	return gate.Request{
-		ID: x.id, Class: x.class, Agent: x.agent, Lanes: x.lanes, Claim: quota.Claim{Requests: 1},
+		ID: x.id, Class: x.class, Agent: x.agent, Client: x.client.Name, Lanes: x.lanes, Claim: quota.Claim{Requests: 1},
 		Deadline: x.until, Announced: x.announced || len(x.rest) > 0, Repeat: x.repeat,
 	}
 }

@@ -65,7 +65,7 @@ func model(name string) string { return `{"model":"` + name + `","messages":[]}`
 
 func TestARouteFallsBackOnlyWhenTheFirstCannotServeInTime(t *testing.T) {
 	onRoute(t, Heartbeat{}, func(r *rig, one, two *shop) {
-		r.MaxWait = 5 * time.Minute
+		r.waitAtMost(5 * time.Minute)
 		for i, tt := range []struct {
 			model, wait, from string
 			took              time.Duration

@@ -66,7 +66,7 @@ func (x *exchange) sit(seat *coalesce.Seat) bool {
 		return true
 	}
 	x.phase = phaseQueue
-	x.keepAlive(x.form, x.h.Heartbeat.CommitAfter)
+	x.keepAlive(x.form, x.settings.Heartbeat.CommitAfter)
 	began, timer := time.Now(), time.NewTimer(left)
 	defer timer.Stop()
 	select {

@@ -252,7 +252,7 @@ func TestACompanySurvivesWhoeverLeaves(t *testing.T) {
 		}
 	}
 	shares(t, joined, usual, "", slow, func(r *rig, _ func() int) {
-		r.MaxWait = time.Hour
+		r.waitAtMost(time.Hour)
 		for i := range times {
 			stays, request := random.IntN(size), 0
 			var cancels []context.CancelFunc
@@ -279,6 +279,17 @@ func TestACompanySurvivesWhoeverLeaves(t *testing.T) {
 		}
 		if r.ledger.most != 1 {
 			t.Errorf("up to %d slots were out at one time; want 1", r.ledger.most)
+		}
+	})
+}
+
+// The next caller must find the slot of the one before it free, or a company would hold two slots for one answer.
+func TestTheNextCallerFindsTheSlotOfTheOneBeforeSettled(t *testing.T) {
+	shares(t, joined, Heartbeat{}, "", func(_ int, w http.ResponseWriter, r *http.Request) { slowly(3*time.Second, 403, jsonType, `{}`)(w, r) }, func(r *rig, calls func() int) {
+		r.ledger.settling = time.Second
+		r.company(2, func() *http.Request { return post("/v1/chat/completions", sure) })
+		if calls() != 2 || r.ledger.most != 1 {
+			t.Errorf("%d calls, with up to %d slots out at one time; want 2 calls, one after the other", calls(), r.ledger.most)
 		}
 	})
 }
@@ -329,7 +340,7 @@ func TestFailuresAreSharedAsFarAsTheyAreEverybodys(t *testing.T) {
 // Who must make the call that another's leave has left undone has waited as long as that one, so it stands where that one stood.
 func TestWhoTakesACallOverStandsWhereItStood(t *testing.T) {
 	shares(t, joined, Heartbeat{}, "1-M", plainly, func(r *rig, _ func() int) {
-		r.MaxWait = time.Hour
+		r.waitAtMost(time.Hour)
 		r.ask(post("/v1/embeddings", `{"model":"m/a","input":"served at once"}`))
 		ctx, leave := context.WithTimeout(context.Background(), 10*time.Second)
 		defer leave()
@@ -351,7 +362,7 @@ func TestWhoTakesACallOverStandsWhereItStood(t *testing.T) {
 func TestALeaderThatIsRefusedIsFollowed(t *testing.T) {
 	shares(t, joined, Heartbeat{}, "1-M", plainly, func(r *rig, calls func() int) {
 		r.ask(post("/v1/embeddings", `{"model":"m/a","input":"other"}`))
-		r.MaxWait = 5 * time.Minute
+		r.waitAtMost(5 * time.Minute)
 		time.AfterFunc(10*time.Second, func() { r.gate.End("first") }) // by its operator
 		ids := []string{"second", "first"}
 		answers := r.company(2, func() *http.Request {

@@ -19,21 +19,18 @@ func (x *exchange) queue(ticket *gate.Ticket) {
 // wait returns the ticket's next grant. Without one the request has been ended, since it was refused or its client left, or is to go on to
 // its next target.
 func (x *exchange) wait(ticket *gate.Ticket) (*gate.Grant, verdict) {
-	select {
-	case <-ticket.Decided():
-	case <-x.r.Context().Done():
-		ticket.Abandon()
-		x.queued = x.earlier + ticket.Waited()
+	stays := x.decided(ticket)
+	x.queued = x.earlier + ticket.Waited()
+	if !stays {
 		x.endedByContext()
 		return nil, ended
 	}
-	x.queued = x.earlier + ticket.Waited()
 	grant, refusal := ticket.Result()
 	if grant != nil {
 		x.standing = grant.Standing()
 		return grant, served
 	}
-	if refusal.Reason == gate.QueueFull && x.h.Passthrough {
+	if refusal.Reason == gate.QueueFull && x.settings.Passthrough {
 		x.h.Metrics.Passthrough()
 		x.bypass = true
 		return x.h.Gate.Passthrough(x.request()), served
@@ -43,6 +40,23 @@ func (x *exchange) wait(ticket *gate.Ticket) (*gate.Grant, verdict) {
 	}
 	x.refuse(x.explain(refusal))
 	return nil, ended
+}
+
+// decided waits until a ticket is granted or refused; false when the client leaves before. Most are at once, and to look costs less than to
+// wait for two things.
+func (x *exchange) decided(ticket *gate.Ticket) bool {
+	select {
+	case <-ticket.Decided():
+		return true
+	default:
+	}
+	select {
+	case <-ticket.Decided():
+		return true
+	case <-x.r.Context().Done():
+		ticket.Abandon()
+		return false
+	}
 }
 
 // explanations say, for each way in which the gate refuses, whose limit it was and what helps.

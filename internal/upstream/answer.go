@@ -195,7 +195,7 @@ func (e *BodyError) outcome() hint.Outcome {
 //
 // If that takes longer than wait, late is called, once, on another goroutine while the caller is still inside First: it may do what
 // the caller would, such as send the head. From then on Outcome stays, and the first bytes of any kind are enough. late never runs,
-// nor begins, after First has returned.
+// nor begins, after First has returned. A nil late waits as long as it takes.
 func (a *Answer) First(lent []byte, wait time.Duration, late func()) {
 	if !a.begun() && a.begin(lent, wait, late) {
 		return
@@ -219,11 +219,15 @@ func (a *Answer) begun() bool {
 
 // begin is the reading in First. It reports whether late has run.
 func (a *Answer) begin(lent []byte, wait time.Duration, late func()) bool {
-	told := make(chan struct{})
-	timer := time.AfterFunc(wait, func() {
-		defer close(told)
-		late()
-	})
+	var told chan struct{}
+	var timer *time.Timer
+	if late != nil {
+		told = make(chan struct{})
+		timer = time.AfterFunc(wait, func() {
+			defer close(told)
+			late()
+		})
+	}
 	if len(a.held) == 0 {
 		a.held = lent[:0]
 	}
@@ -232,14 +236,14 @@ func (a *Answer) begin(lent []byte, wait time.Duration, late func()) bool {
 		n, err := a.readBody(a.held[len(a.held):cap(a.held)])
 		a.held, a.err = a.held[:len(a.held)+n], err
 	}
-	if timer.Stop() {
+	if timer == nil || timer.Stop() {
 		return false
 	}
 	<-told
 	return true
 }
 
-// isClosed reports whether c is closed.
+// isClosed reports whether c is closed; nil never is.
 func isClosed(c <-chan struct{}) bool {
 	select {
 	case <-c:
@@ -322,6 +326,23 @@ func (a *Answer) Read(p []byte) (int, error) {
 	}
 }
 
+// Next is Read without a copy: it returns all that is held, where it lies, else what one Read into the lent memory brings. The bytes are
+// valid until the next call of any method.
+func (a *Answer) Next(lent []byte) ([]byte, error) {
+	n := a.safe()
+	if n == 0 {
+		n, err := a.Read(lent)
+		return lent[:n], err
+	}
+	piece := a.held[:n]
+	if n < len(a.held) {
+		a.held = a.held[n:]
+		return piece, nil
+	}
+	a.held = nil // what was lent for it goes back with Close
+	return piece, a.err
+}
+
 // drop lets go of what is held.
 func (a *Answer) drop() {
 	a.held = nil
@@ -382,6 +403,9 @@ func (a *Answer) Forget() {
 		a.attempt.request.Body = nil
 	}
 }
+
+// Mask overwrites our keys in a piece of the answer's body, such as an error that stands inside a stream.
+func (a *Answer) Mask(piece []byte) { a.attempt.provider.keys.mask(piece) }
 
 // whole tells that the body has been read to its end, so that nothing more may come on the connection.
 func (a *Answer) whole() {

@@ -273,6 +273,47 @@ func TestFirstMayBeLentWhatReadFills(t *testing.T) {
 	}
 }
 
+func TestNextGivesWhatIsHeldInOnePieceAndThenWhatComes(t *testing.T) {
+	t.Parallel()
+	const text = ": ping\n\ndata: a\n\ndata: b\n\n"
+	chunks := []string{"1s|" + asChunk(text[:8]), "2s|" + asChunk(text[8:17]), "2s|" + asChunk(text[17:]), "2s|" + lastChunk}
+	for _, size := range []int{1, 10, 64} {
+		bubble(t, Provider{}, trickle(streamHead, chunks...), func(r *rig) {
+			a := r.post()
+			defer a.Close()
+			lent := make([]byte, size)
+			start := time.Now()
+			a.First(lent, 0, nil)
+			if took := time.Since(start); took != 3*time.Second {
+				t.Errorf("First, which nobody is told of when it is late, took %v; want 3s", took)
+			}
+			var pieces []string
+			for {
+				piece, err := a.Next(lent)
+				pieces = append(pieces, string(piece))
+				if err != nil {
+					break
+				}
+			}
+			if held := pieces[0]; len(held) < 16 || strings.Join(pieces, "") != text { // what decides is the line end before the last one
+				t.Errorf("%d bytes lent: pieces %q; want the first event in one, and the rest of %q", size, pieces, text)
+			}
+		})
+	}
+	small := strings.Repeat("x", smallBody-1)
+	bubble(t, Provider{}, trickle("HTTP/1.1 200 OK\r\nContent-Length: 8191\r\n\r\n", "0s|"+small), func(r *rig) {
+		a := r.post()
+		piece, err := a.Next(nil)
+		if string(piece) != small || err != io.EOF {
+			t.Errorf("Next = %d bytes, %v; want the whole body with its end", len(piece), err)
+		}
+		a.Close()
+		if piece, err := a.Next(nil); len(piece) != 0 || err == nil {
+			t.Errorf("Next after the end = %q, %v; want nothing", piece, err)
+		}
+	})
+}
+
 func TestACommentIsNotHeldBackOnceFirstIsLate(t *testing.T) {
 	t.Parallel()
 	bubble(t, Provider{}, trickle(streamHead, "1s|"+asChunk(": ping\n\n"), "1h|"+lastChunk), func(r *rig) {

@@ -16,7 +16,7 @@ const minMasked = 6
 // announced stay true. The zero value knows no key. It is immutable once its provider is built.
 type redactor struct {
 	keys []secret.Text // the longest first: one may begin like another
-	tail int // length of the longest key, less one: how much of a text may be the head of a key
+	tail int           // length of the longest key, less one: how much of a text may be the head of a key
 }
 
 func (r *redactor) add(key secret.Text) {

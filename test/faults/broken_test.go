@@ -57,7 +57,7 @@ var brokenAnswers = []brokenAnswer{
 		counted: series{"requests NORMAL error": 1, "upstream_errors reset": 1},
 	},
 	{
-		name: "1 an Anthropic stream that breaks", request: post("/v1/messages", streamBody),
+		name: "1 an Anthropic stream that breaks", settings: "SIDECAR_SPEAKS=both", request: post("/v1/messages", streamBody),
 		script: func(x *turn) {
 			x.write(sseHead + chunk("event: content_block_delta\ndata: {\"type\":\"content_block_delta\"}\n\n"))
 			x.close()

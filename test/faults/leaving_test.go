@@ -79,7 +79,7 @@ func TestAClientThatLeavesEndsItsUpstreamConnection(t *testing.T) {
 		x.hold()
 		left <- time.Since(began)
 	})
-	s := start(t, u, unpaced)
+	s := start(t, u, unpaced, "SIDECAR_SPEAKS=both")
 	for _, path := range []string{chatPath, "/v1/responses", "/v1/messages"} {
 		for name, body := range map[string]string{
 			"before the head":      `{"model":"m1"}`,
@@ -90,7 +90,13 @@ func TestAClientThatLeavesEndsItsUpstreamConnection(t *testing.T) {
 			before := s.scrape()
 			c := dial(t, s.proxy)
 			c.send(post(path, body))
-			<-seen
+			select {
+			case <-seen:
+			case <-c.gone:
+				t.Fatalf("%s %s: refused: %s", path, name, c.received.String())
+			case <-time.After(patience):
+				t.Fatalf("%s %s: the upstream is not asked: %s", path, name, c.received.String())
+			}
 			phase := "upstream"
 			if strings.Contains(body, "begin") {
 				phase = "stream"

@@ -83,7 +83,7 @@ func TestAClientsMistakeIsPassedOnOnceByteForByte(t *testing.T) {
 		})
 		s := start(t, u, unpaced)
 		for _, path := range []string{chatPath, "/v1/messages"} {
-			if got := dial(t, s.proxy).ask(post(path, chatBody)); got.status != 400 || !strings.Contains(got.message(), "no such voice") {
+			if got := dial(t, s.proxy).ask(post(path, messagesBody)); got.status != 400 || !strings.Contains(got.message(), "no such voice") {
 				t.Errorf("%s: %s; want 400 with the detail as its message", path, got)
 			}
 		}

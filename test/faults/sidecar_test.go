@@ -3,6 +3,7 @@ package faults
 import (
 	"bytes"
 	"cmp"
+	"flag"
 	"fmt"
 	"maps"
 	"os"
@@ -18,10 +19,14 @@ import (
 	"time"
 )
 
-// binary is the program under test, built once by TestMain.
+// binary is the program under test: that which NIM_SIDECAR names, or one that TestMain builds.
 var binary string
 
 func TestMain(m *testing.M) {
+	atOnce()
+	if binary = os.Getenv("NIM_SIDECAR"); binary != "" { // one that is there already, such as a release
+		os.Exit(m.Run())
+	}
 	dir, err := os.MkdirTemp("", "faults")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -41,6 +46,16 @@ func TestMain(m *testing.M) {
 	}
 	_ = os.RemoveAll(dir)
 	os.Exit(code)
+}
+
+// atOnce lets more tests run at once than there are processors, unless told otherwise: most of them only wait.
+func atOnce() {
+	flag.Parse()
+	told := false
+	flag.Visit(func(f *flag.Flag) { told = told || f.Name == "test.parallel" })
+	if !told {
+		_ = flag.Set("test.parallel", "8")
+	}
 }
 
 const (
@@ -105,7 +120,13 @@ func (r *record) String() string {
 // launch starts the program with an environment of its own, and ends it with the test at the latest.
 func launch(t *testing.T, environ ...string) *sidecar {
 	t.Helper()
-	s := &sidecar{t: t, cmd: exec.Command(binary, "serve"), log: new(record), ended: make(chan struct{})}
+	return run(t, exec.Command(binary, "serve"), environ...)
+}
+
+// run is launch with another command, which must become the program.
+func run(t *testing.T, command *exec.Cmd, environ ...string) *sidecar {
+	t.Helper()
+	s := &sidecar{t: t, cmd: command, log: new(record), ended: make(chan struct{})}
 	s.cmd.Env = environ
 	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
 	if err := s.cmd.Start(); err != nil {
@@ -134,6 +155,21 @@ func launch(t *testing.T, environ ...string) *sidecar {
 // start runs a sidecar in front of u, unless the environment names another upstream, and waits until it serves.
 func start(t *testing.T, u *upstream, environ ...string) *sidecar {
 	t.Helper()
+	return serving(t, exec.Command(binary, "serve"), u, environ...)
+}
+
+// startUnder is start under what a shell is told before, such as a limit of resources.
+func startUnder(t *testing.T, told string, u *upstream, environ ...string) *sidecar {
+	t.Helper()
+	if runtime.GOOS == "windows" {
+		t.Skip("needs a shell")
+	}
+	return serving(t, exec.Command("/bin/sh", "-c", told+` && exec "$0" serve`, binary), u, environ...)
+}
+
+// serving runs a command that becomes a sidecar, and waits until it serves.
+func serving(t *testing.T, command *exec.Cmd, u *upstream, environ ...string) *sidecar {
+	t.Helper()
 	base := []string{
 		"SIDECAR_LISTEN=127.0.0.1:0", "SIDECAR_METRICS_LISTEN=127.0.0.1:0", "SIDECAR_API_KEYS=" + canaryKey, "SIDECAR_LOG_FORMAT=json",
 		"SIDECAR_LOG_LEVEL=debug",
@@ -141,7 +177,7 @@ func start(t *testing.T, u *upstream, environ ...string) *sidecar {
 	if u != nil {
 		base = append(base, "SIDECAR_UPSTREAM_URL="+u.url())
 	}
-	s := launch(t, append(base, environ...)...)
+	s := run(t, command, append(base, environ...)...)
 	listening := regexp.MustCompile(`"msg":"listening","proxy":"([^"]+)","metrics":"([^"]+)"`)
 	if !until(patience, func() bool {
 		m := listening.FindStringSubmatch(s.log.String())
@@ -184,7 +220,9 @@ type series map[string]float64
 // scrape reads the metrics.
 func (s *sidecar) scrape() series {
 	s.t.Helper()
-	got := dial(s.t, s.metrics).ask(get("/metrics"))
+	c := dial(s.t, s.metrics)
+	got := c.ask(get("/metrics", "Connection: close"))
+	_ = c.Close() // many are made while a condition is waited for
 	if got.status != 200 {
 		s.t.Fatalf("GET /metrics = %s", got)
 	}

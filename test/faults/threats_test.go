@@ -177,7 +177,7 @@ func TestTheKeyIsSeenByTheUpstreamOnly(t *testing.T) {
 		}
 		scripts[number(x.body)](x)
 	})
-	s := start(t, u, unpaced)
+	s := start(t, u, unpaced, "SIDECAR_SPEAKS=both")
 	for name := range scripts {
 		for _, body := range []string{`{"model":"m1","n":"` + name + `"}`, `{"model":"m1","stream":true,"n":"` + name + `"}`} {
 			for _, path := range []string{chatPath, "/v1/messages"} {
