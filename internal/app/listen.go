@@ -46,17 +46,20 @@ func (a *App) bind(listen func(network, address string) (net.Listener, error), s
 	return l, nil
 }
 
-// leastSpare is how many descriptors are kept from the connections of clients: for the metrics port, the state, the log, the parts of
-// the process.
-const leastSpare = 16
+// The descriptors that are kept from the connections of clients, a part of all: for the metrics port, the state, the log, the parts of the
+// process.
+const (
+	leastSpare = 16
+	mostSpare  = 256
+)
 
-// mostConnections returns how many connections of clients may be open at once where that many descriptors are, each of which may need
-// another one to its provider; 0 = any number.
+// mostConnections returns how many connections of clients may be open at once where that many descriptors are; 0 = any number. Three of
+// five of those that can be had: a request that is under way needs another one to its provider, but most clients wait or are idle.
 func mostConnections(descriptors int) int {
 	if descriptors == 0 {
 		return 0
 	}
-	return max(1, (descriptors-max(leastSpare, descriptors/8))/2)
+	return max(1, 3*(descriptors-min(max(leastSpare, descriptors/8), mostSpare))/5)
 }
 
 // spare lets a listener accept so many connections at once only that descriptors are left for the rest: who comes beyond them waits in the

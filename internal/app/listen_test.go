@@ -127,7 +127,7 @@ func TestWhatIsNotAStaleSocketIsNotReplaced(t *testing.T) {
 // Each connection of a client may need another one to its provider, and some descriptors are kept for the rest.
 func TestConnectionsLeaveDescriptorsForTheRest(t *testing.T) {
 	t.Parallel()
-	for descriptors, want := range map[int]int{0: 0, 10: 1, 64: 24, 1024: 448, 1 << 20: 458752} {
+	for descriptors, want := range map[int]int{0: 0, 10: 1, 64: 28, 1024: 537, 20_000: 11_846, 1 << 20: 628_992} {
 		if got := mostConnections(descriptors); got != want {
 			t.Errorf("mostConnections(%d) = %d; want %d", descriptors, got, want)
 		}
