@@ -43,19 +43,20 @@ func summary(t *testing.T, frames []byte) string {
 	var words []string
 	for e := range sse.Events(frames) {
 		v := value(t, e.Data).(map[string]any)
-		word := strings.NewReplacer("content_block_", "", "message_", "").Replace(e.Name)
+		var word strings.Builder
+		word.WriteString(strings.NewReplacer("content_block_", "", "message_", "").Replace(e.Name))
 		if index, has := v["index"]; has {
-			word += fmt.Sprint(index)
+			word.WriteString(fmt.Sprint(index))
 		}
 		for _, member := range []string{"content_block", "delta", "error", "usage"} {
 			inner, _ := v[member].(map[string]any)
 			for _, name := range []string{"type", "id", "name", "text", "thinking", "partial_json", "stop_reason", "stop_sequence", "message", "input_tokens", "cache_read_input_tokens", "output_tokens"} {
 				if s := fmt.Sprint(inner[name]); inner[name] != nil && s != "" {
-					word += ":" + strings.TrimSuffix(s, "_delta")
+					word.WriteString(":" + strings.TrimSuffix(s, "_delta"))
 				}
 			}
 		}
-		words = append(words, strings.ReplaceAll(word, " ", "_"))
+		words = append(words, strings.ReplaceAll(word.String(), " ", "_"))
 	}
 	return strings.Join(words, " ")
 }

@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"sync"
@@ -100,9 +101,7 @@ func (s *shop) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.bodies = append(s.bodies, string(body))
-	for name, values := range s.head {
-		w.Header()[name] = values
-	}
+	maps.Copy(w.Header(), s.head)
 	w.WriteHeader(max(s.status, 200))
 	if s.status == http.StatusBadRequest {
 		_, _ = io.WriteString(w, `{"detail":"Function id 'x': DEGRADED function cannot be invoked"}`)

@@ -3,6 +3,7 @@ package upstream
 import (
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"nimsidecar/internal/wire"
@@ -81,12 +82,12 @@ func TestAnAccountThatGoesMovesItsOwnConversationsOnly(t *testing.T) {
 func TestRequestsWithoutAConversationTakeTurns(t *testing.T) {
 	t.Parallel()
 	table := manyAccounts(t, 3)
-	first := ""
+	var first strings.Builder
 	for range 6 {
-		first += orderOf(table, 0)[0][len("account-"):]
+		first.WriteString(orderOf(table, 0)[0][len("account-"):])
 	}
-	if first != "012012" {
-		t.Errorf("first accounts = %s; want 012012", first)
+	if first.String() != "012012" {
+		t.Errorf("first accounts = %s; want 012012", first.String())
 	}
 }
 
