@@ -245,12 +245,7 @@ func TestAnUnreachableUpstreamIsToldInTimeAndComesBackByItself(t *testing.T) {
 			_ = c.Close()
 		}
 	}()
-	refusing, err := net.Listen("tcp", "127.77.0.1:0") // an address of its own, whose ports no other test is given
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := refusing.Addr().String()
-	_ = refusing.Close()
+	address := refuse(t, "127.77.0.1:0")
 	for _, test := range []struct {
 		name, url, code string
 		attempts        float64
@@ -282,6 +277,7 @@ func TestAnUnreachableUpstreamIsToldInTimeAndComesBackByItself(t *testing.T) {
 	}
 	t.Run("back without a restart", func(t *testing.T) {
 		t.Parallel()
+		address := refuse(t, "127.77.0.2:0")
 		s := start(t, nil, unpaced, "SIDECAR_UPSTREAM_URL=http://"+address+"/v1")
 		if got := dial(t, s.proxy).ask(chat()); got.status != 502 {
 			t.Fatalf("answer: %s; want 502", got)
@@ -295,6 +291,17 @@ func TestAnUnreachableUpstreamIsToldInTimeAndComesBackByItself(t *testing.T) {
 			t.Errorf("answer after the upstream came back: %s; want 200", got)
 		}
 	})
+}
+
+// refuse returns a free port of an address, where nobody listens. The address should be the test's own, so that no other is given the port.
+func refuse(t *testing.T, address string) string {
+	t.Helper()
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = l.Close()
+	return l.Addr().String()
 }
 
 // TestAnUpstreamThatIsDownLeavesTheProbesQuick is row 18.
