@@ -156,12 +156,12 @@ async function crowded(bench, model, headers, run) {
   const outcome = await run();
   leave.abort();
   await waiting;
-  await within(2000, async () => assert.equal(await bench.metric("slow", "sidecar_queue_depth{"), 0));
+  await within(10_000, async () => assert.equal(await bench.metric("slow", "sidecar_queue_depth{"), 0));
   return outcome;
 }
 
 const queued = (bench, at) =>
-  within(2000, async () => assert.equal(await bench.metric(at, "sidecar_queue_depth{"), 1, "waiting in the queue"));
+  within(10_000, async () => assert.equal(await bench.metric(at, "sidecar_queue_depth{"), 1, "waiting in the queue"));
 
 /** What a stream with heartbeats must have come to. */
 function unnoticed(outcome) {
