@@ -106,9 +106,7 @@ func FuzzLaw(f *testing.F) {
 		f.Add(seed, script(seed))
 	}
 	f.Fuzz(func(t *testing.T, seed uint64, script []byte) {
-		if len(script) > 40 {
-			t.Skip("long enough")
-		}
+		script = script[:min(len(script), 40)] // long enough
 		terms := allTerms()
 		names := []string{"a hint", "a promise", "nothing", "NVIDIA's burst", "one a minute", "an hour is told"}
 		adversary(t, terms[names[seed%uint64(len(names))]], seed, script)

@@ -131,7 +131,7 @@ func FuzzMatch(f *testing.F) {
 	f.Add("ab*ba", "abxba")
 	f.Fuzz(func(t *testing.T, pattern, name string) {
 		if strings.Count(pattern, "*") != 1 {
-			t.Skip()
+			return // the settings allow one
 		}
 		matched, ok := match(pattern, name)
 		want := false
