@@ -54,6 +54,7 @@ func TestAClientThatLeavesWhileItWaitsCostsNothing(t *testing.T) {
 		c := dial(t, s.proxy)
 		c.send(chat())
 		u.wantSeen(1)
+		s.wantCounted(before, series{"upstream_errors 503": 1, "retries worker_exhausted": 1}) // it waits again
 		c.abort()
 		s.wantCounted(before, series{"client_aborts queued": 1, "upstream_errors 503": 1, "retries worker_exhausted": 1})
 		pause(1500 * time.Millisecond) // the attempt that must not be made would be made by now

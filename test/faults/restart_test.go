@@ -201,8 +201,8 @@ func TestAFullDiskStopsNobody(t *testing.T) {
 	seen := newDiary(t)
 	u := serve(t, func(x *turn) { seen.note(); x.ok() })
 	// A file system of its own that only the program sees: this process fills it, and makes room again, through /proc.
-	command := exec.Command("unshare", "-m", "/bin/sh", "-c", `mount -t tmpfs -o size=256k none "$1" && exec "$0" serve`, binary, dir)
-	if exec.Command("unshare", "-m", "mount", "-t", "tmpfs", "-o", "size=64k", "none", dir).Run() != nil {
+	command := exec.Command("unshare", "-rm", "/bin/sh", "-c", `mount -t tmpfs -o size=256k none "$1" && exec "$0" serve`, binary, dir)
+	if exec.Command("unshare", "-rm", "mount", "-t", "tmpfs", "-o", "size=64k", "none", dir).Run() != nil {
 		t.Skip("needs the right to mount")
 	}
 	s := serving(t, command, u, slow, "SIDECAR_STATE_DIR="+dir)
